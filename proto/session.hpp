@@ -1,0 +1,137 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "proto/envelope.hpp"
+#include "proto/reply.hpp"
+#include "proto/secret.hpp"
+
+namespace postern::proto {
+
+/// What a submission session may do; a connection keeps the value it began with.
+struct SessionSettings {
+    std::string hostname;
+    bool implicit_tls = false;       ///< TLS came first (465): no STARTTLS, AUTH at once.
+    bool normalize_newlines = false; ///< bare_newline = "normalize"
+    std::size_t max_recipients = 100;
+    std::string contact;             ///< For 525 and help texts.
+    int max_errors = 20;
+};
+
+/// The server side of one submission session (RFC 6409), sans I/O: bytes and answers in, one action at
+/// a time out. No clock, no socket, no threads. The caller loops
+///     for (;;) switch (next()) { ... carry it out, feed the result back ... }
+/// Replies pile up in output() and a Send action comes only when nothing more can be done without
+/// the peer, or before an action that waits for somebody else: replies to pipelined commands leave in
+/// one write (RFC 2920).
+class Session {
+  public:
+    enum class Stage : std::uint8_t { mail, rcpt, data };  ///< `data`: the end of data has been read.
+
+    /// More octets are needed: call feed(), or eof(), or timed_out(). All octets fed before are consumed.
+    struct Read {
+        std::chrono::seconds deadline;  ///< RFC 5321 4.5.3.2.7
+        bool in_data = false;           ///< A message body is under way: read in large blocks, police the rate.
+        std::size_t want = 0;           ///< BDAT octets outstanding; 0: unknown.
+    };
+    /// Write output() whole, then sent().
+    struct Send {};
+    /// Do the TLS handshake as server; then tls_started() or eof(). The 220 has been sent before.
+    struct StartTls {};
+    /// A SASL exchange begins or goes on; answer by auth_challenge(), auth_succeeded() or auth_failed().
+    struct Auth {
+        std::string mechanism;           ///< Upper case; set on the first step only.
+        std::optional<Secret> response;  ///< Decoded. Unset: no initial response was given.
+    };
+    /// The client gave up or broke the exchange in progress: forget it. No answer.
+    struct AuthAborted {};
+    /// May this go on? Answer by accept() or refuse(). At `rcpt` the recipient in question is the last of envelope().recipients
+    /// (removed again when refused).
+    struct Ask {
+        Stage stage;
+    };
+    /// Octets of the message, unstuffed, CRLF line ends; a view into what was fed, or (is_static) into
+    /// constant text. Valid until the next call of feed(). No answer.
+    struct BodyChunk {
+        std::string_view bytes;
+        bool is_static = false;
+    };
+    /// The message is complete and policy said yes: take responsibility for it and answer by committed().
+    struct Commit {};
+    /// The transaction ended without commit (RSET, EHLO, refusal, disconnect): forget body and reservations. No answer.
+    struct Discard {};
+    /// Close the connection. `output()` has been sent. Last action.
+    struct Finish {
+        bool clean = false;  ///< By QUIT.
+    };
+    using Action = std::variant<Read, Send, StartTls, Auth, AuthAborted, Ask, BodyChunk, Commit, Discard, Finish>;
+
+    /// What was answered to a command, for counting and for the events: drained by take_notes().
+    struct Note {
+        std::string_view command;  ///< Upper case, from a closed set; "?" for what is none; "connect" for greetings and unasked replies; "end-of-data".
+        int code = 0;
+        std::string enhanced;
+        std::string ref;           ///< Of the message refused, from MAIL on; else empty.
+        std::string text;          ///< Only where refused (code >= 400).
+    };
+
+    /// `make_ref` yields a new ULID for each transaction.
+    Session(std::shared_ptr<const SessionSettings> settings, std::function<std::string()> make_ref);
+
+    // --- the caller's side ---
+    [[nodiscard]] Action next();
+    void feed(std::string_view bytes);  ///< The view must live until next() yields Read again.
+    void eof();
+    void timed_out();                   ///< 421 4.4.2, then Finish.
+    void sent();
+    void tls_started(std::vector<std::string> mechanisms);
+    void auth_challenge(std::string_view octets);
+    void auth_succeeded();
+    void auth_failed(Reply reply);      ///< 535, 454, 525 ... as the verifier says; close_after is kept.
+    void accept();
+    void refuse(Reply reply);           ///< [REF] is added here, once.
+    void committed(Reply reply);        ///< 250, or what the upstream said; [REF] is added to refusals.
+    /// End as soon as the protocol allows: at once when idle, else after the answer to what is under way.
+    void shut_down(Reply reply);
+    /// Instead of the 220 greeting: refuse the connection.
+    void refuse_connection(Reply reply);
+
+    /// What MAIL may ask for now; asked again at every EHLO and MAIL. 0 size: no limit.
+    struct Offer {
+        std::uint64_t max_size = 0;
+        bool eight_bit_mime = true;  ///< False: 554 5.6.3 for BODY=8BITMIME.
+        bool smtputf8 = true;        ///< False: 550 5.6.9 for SMTPUTF8.
+    };
+    void offer(Offer offer);
+
+    // --- what is known ---
+    [[nodiscard]] std::string_view output() const noexcept;
+    [[nodiscard]] const Envelope& envelope() const noexcept;
+    [[nodiscard]] const std::string& ref() const noexcept;   ///< Of the transaction under way.
+    [[nodiscard]] const std::string& ehlo() const noexcept;  ///< The client's own name for itself.
+    [[nodiscard]] bool esmtp() const noexcept;
+    [[nodiscard]] bool tls() const noexcept;
+    [[nodiscard]] bool authenticated() const noexcept;
+    [[nodiscard]] std::uint64_t body_bytes() const noexcept;
+    [[nodiscard]] bool in_transaction() const noexcept;
+    [[nodiscard]] std::vector<Note> take_notes();
+
+  private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+
+  public:
+    ~Session();
+    Session(Session&&) noexcept;
+    Session& operator=(Session&&) noexcept;
+};
+
+}  // namespace postern::proto

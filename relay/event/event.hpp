@@ -1,0 +1,154 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace postern::relay::event {
+
+// One struct an event of the stream (README of this folder lists the fields of the JSON line). Strings are foreign text and
+// are escaped when written. Empty strings and unset optionals are left out of the line.
+
+struct Connect {
+    std::string session, source, listener;
+    std::string result;  ///< accepted full penalty proxy
+};
+struct Disconnect {  // beside events.md
+    std::string session, reason;
+};
+struct TlsHandshake {  ///< Counted, not written.
+    std::string version, result;
+};
+struct Login {
+    std::string session, account, customer, source, mechanism, credential, secret_hash, listener;
+    bool known = false, ok = false;
+    std::string error;   ///< Empty, or why it could not be judged (a store's error): not a failure of the peer.
+    std::string result;  ///< ok failed error delayed
+};
+struct Reply {  ///< Counted, not written.
+    std::string_view command;
+    int code = 0;
+};
+struct Recipient {  ///< "rcpt": a recipient as asked, with the verdict.
+    std::string session, ref, account, rcpt, outcome, rule;
+};
+struct RuleSeen {
+    std::string rule, mode, verdict;
+    std::vector<std::string> reasons;
+    double weight = 0;
+    std::vector<std::pair<std::string, std::string>> saw;
+};
+struct Attempt {  ///< Refused at MAIL, RCPT or a syntax error from MAIL on.
+    std::string session, ref, account, customer, source, mail_from, rcpt, command, rule, text, enhanced;
+    int code = 0;
+    std::vector<RuleSeen> rules;
+};
+struct Message {
+    std::string session, ref, account, customer, credential, source, mail_from, header_from, message_id;
+    std::vector<std::string> rcpts;
+    std::uint64_t bytes = 0;
+    bool list_unsubscribe = false;
+    std::string ehlo, tls, shape;
+    std::string outcome;  ///< accepted throttled refused
+    std::string rule;     ///< none size syntax limits ...
+    int code = 0;
+    std::string enhanced, text;
+    std::vector<RuleSeen> rules;
+};
+struct Answered {  ///< beside events.md, "answered": what the client heard at the end, and how long it took from end of data.
+    std::string session, ref, outcome, rule, text, mode;
+    int code = 0;
+    bool queued = false;
+    double seconds = 0;
+};
+struct Delivery {
+    std::string ref, id, rcpt, upstream, enhanced, text, stage;
+    int code = 0;
+    std::string judges;  ///< message path
+    std::string result;  ///< delivered deferred refused in_doubt
+};
+struct Queued {  ///< beside events.md
+    std::string ref, id, state, reason;
+    std::size_t rcpts = 0;
+    std::uint64_t bytes = 0;
+};
+struct Settled {  ///< An entry's recipient ended otherwise than by delivery: dropped, expired.
+    std::string ref, id, rcpt, how, reason;
+};
+struct Dsn {
+    std::string ref, id, action, rcpt;  ///< failed delayed delivered relayed
+    std::string result;                 ///< queued none
+};
+struct Upstream {  ///< breaker and connection changes
+    std::string upstream, state, error, stage;  ///< closed open half_open
+};
+struct UpstreamTime {  ///< Counted, not written.
+    std::string upstream, stage;
+    double seconds = 0;
+};
+struct Lookup {
+    std::string kind, name, result;
+    double seconds = 0;
+};
+struct Admin {
+    std::string what, subject, reason, by;
+    std::vector<std::pair<std::string, std::string>> fields;
+};
+struct Release {
+    std::string account;
+};
+struct Password {
+    std::string account;
+};
+struct Verdict {  ///< Counted, not written.
+    std::string rule, mode, verdict;
+};
+struct Reload {
+    std::string result, error;  ///< ok failed
+};
+struct AlertRaised {
+    std::string kind, severity, subject, text, action;
+    bool resolved = false;
+    std::vector<std::pair<std::string, std::string>> fields;
+};
+enum class Level : std::uint8_t { debug, info, warning, error };
+struct Log {
+    Level level = Level::info;
+    std::string area, text;
+};
+
+using Payload = std::variant<Connect, Disconnect, TlsHandshake, Login, Reply, Recipient, Attempt, Message, Answered,
+                             Delivery, Queued, Settled, Dsn, Upstream, UpstreamTime, Lookup, Admin, Release, Password,
+                             Verdict, Reload, AlertRaised, Log>;
+
+struct Event {
+    std::chrono::system_clock::time_point t;
+    std::chrono::steady_clock::time_point mono;
+    std::uint64_t seq = 0;
+    Payload what;
+};
+
+/// A reader of the stream. Called from whichever thread emits, in order of `seq` for one emitter: must be
+/// quick, must not block, must not throw.
+class Reader {
+  public:
+    virtual ~Reader() = default;
+    virtual void on_event(const Event& e) noexcept = 0;
+};
+
+/// The one stream: whatever happened is emitted here, and nothing else writes logs or counts. Thread-safe.
+class Stream {
+  public:
+    virtual ~Stream() = default;
+    virtual void emit(Payload what) noexcept = 0;
+    void log(Level level, std::string_view area, std::string text) noexcept {
+        emit(Log{level, std::string(area), std::move(text)});
+    }
+};
+
+}  // namespace postern::relay::event
