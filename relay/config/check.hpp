@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "relay/config/config.hpp"
+#include "relay/config/load.hpp"
+
+namespace postern::relay::config {
+
+enum class Status : std::uint8_t { ok, warn, fail };
+[[nodiscard]] std::string_view name(Status s) noexcept;
+
+/// One line of `postern check`.
+struct Finding {
+    std::string check;  ///< "file", "rights", "certificate", "dns", "upstream", "state", "spool", "clock"
+    Status status = Status::ok;
+    std::string text;
+    std::string fix;  ///< What to do; empty when ok.
+};
+
+/// The user that `serve` becomes; of process::choose_user, handed in so that this room needs no other.
+struct RunsAs {
+    std::string name;
+    std::uint32_t uid = 0;
+    std::uint32_t gid = 0;
+    std::vector<std::uint32_t> groups;
+};
+
+struct CheckOptions {
+    bool offline = false;  ///< No DNS, no connection.
+    RunsAs user;
+    /// Connects and logs in to each upstream: greeting, EHLO, STARTTLS, AUTH. Blocks. Null: left out.
+    std::function<std::vector<Finding>(const Config&)> upstreams;
+};
+
+/// What `postern check` finds; blocks (files, names, connections). With a configuration that does not load, its faults
+/// are all there is.
+[[nodiscard]] std::vector<Finding> check(const Loaded& loaded, const CheckOptions& options);
+
+/// True when one of them is a failure: exit 1.
+[[nodiscard]] bool any_failed(const std::vector<Finding>& findings) noexcept;
+
+}  // namespace postern::relay::config

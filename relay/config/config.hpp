@@ -1,0 +1,211 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "policy/window.hpp"
+#include "proto/secret.hpp"
+#include "relay/config/network.hpp"
+#include "relay/event/event.hpp"
+
+namespace postern::relay::config {
+
+// One struct a section of postern.toml and one member a key, by the same names. What a key does stands in
+// deploy/postern.toml; here stand units and what a value has become after loading. Paths are absolute.
+
+using Duration = std::chrono::milliseconds;
+
+enum class ListenTls : std::uint8_t { starttls, implicit };
+
+/// "[::]:587 starttls proxy name=office"
+struct Listen {
+    std::string address;  ///< An IP literal without brackets.
+    std::uint16_t port = 0;
+    ListenTls tls = ListenTls::starttls;
+    bool proxy = false;  ///< A PROXY header comes first (from `proxy_from` only).
+    std::string name;    ///< Label of events and metrics; unset: the port.
+    bool operator==(const Listen&) const = default;
+};
+
+/// "unix:/run/postern/admin.sock" or "127.0.0.1:8025"
+struct AdminListen {
+    std::string path;     ///< Of a Unix socket; empty: TCP.
+    std::string address;  ///< An IP literal without brackets.
+    std::uint16_t port = 0;
+    bool operator==(const AdminListen&) const = default;
+};
+
+struct Server {
+    std::string hostname;  ///< Lower case, with a dot.
+    std::string state = "/var/lib/postern";
+    std::vector<Listen> listen;
+    std::vector<Network> proxy_from;
+    std::vector<AdminListen> admin;  ///< At least one is a Unix socket, and the first of those is the CLI's.
+    std::vector<Network> metrics_from;
+    std::string user;           ///< Empty: process::choose_user decides.
+    std::string contact;        ///< Never empty: postmaster@ by default.
+    std::string abuse_contact;  ///< Likewise.
+    std::uint32_t threads = 0;  ///< 0: one a core.
+    Duration drain = std::chrono::seconds(8);
+};
+
+struct Certificate {
+    std::string certificate;  ///< PEM, leaf first.
+    std::string key;          ///< PEM
+    bool operator==(const Certificate&) const = default;
+};
+
+struct Tls {
+    std::string certificate;
+    std::string key;
+    std::vector<Certificate> certificates;
+
+    /// `certificate` and `key` first (the one that serves without SNI), then `certificates`.
+    [[nodiscard]] std::vector<Certificate> all() const;
+};
+
+struct Resources {
+    std::uint32_t max_connections = 16000;
+    std::uint32_t max_connections_per_source = 100;
+    std::uint32_t max_connections_per_account = 2000;
+    std::uint64_t body_memory = 512ULL << 20U;  ///< Octets
+};
+
+enum class BareNewline : std::uint8_t { reject, normalize };
+enum class ReturnPath : std::uint8_t { keep };
+
+struct Message {
+    std::uint64_t max_size = 25ULL << 20U;  ///< Octets
+    std::uint32_t max_recipients = 100;
+    BareNewline bare_newline = BareNewline::reject;
+    bool received_client_ip = false;
+    ReturnPath return_path = ReturnPath::keep;
+    Duration trace_retention = std::chrono::hours(24 * 90);
+};
+
+enum class AuthBackend : std::uint8_t { embedded };
+
+struct Auth {
+    /// Names as SASL writes them, best first.
+    std::vector<std::string> mechanisms = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"};
+    AuthBackend backend = AuthBackend::embedded;
+    std::uint32_t scram_iterations = 4096;  ///< 4096 to 65536
+};
+
+enum class DeliveryMode : std::uint8_t { cut_through, spool };
+
+struct Retry {
+    Duration first = std::chrono::minutes(1);
+    double factor = 2.0;
+    Duration max = std::chrono::hours(2);
+    double jitter = 0.2;  ///< Share of the delay, 0 to 1.
+    Duration give_up = std::chrono::hours(96);
+    Duration warn_after = std::chrono::hours(4);
+};
+
+struct Delivery {
+    DeliveryMode mode = DeliveryMode::cut_through;
+    Duration cut_through_deadline = std::chrono::seconds(20);
+    Retry retry;
+};
+
+struct Spool {
+    std::string path;                      ///< Unset: STATE/spool.
+    std::uint64_t reserve = 64ULL << 20U;  ///< Octets
+};
+
+enum class UpstreamRole : std::uint8_t { primary, fallback };
+enum class UpstreamTls : std::uint8_t { verify, none };
+
+/// "smtp.provider.example:587", "192.0.2.1", "[2001:db8::1]:465"
+struct Address {
+    std::string host;  ///< A name, or an IP literal without brackets.
+    std::uint16_t port = 587;
+    bool operator==(const Address&) const = default;
+};
+
+struct Upstream {
+    std::string name;  ///< Unset: its role, numbered from the second on; always unique.
+    UpstreamRole role = UpstreamRole::primary;
+    Address address;
+    bool implicit_tls = false;  ///< Unset: on port 465.
+    /// `none` needs a loopback or private address, or `insecure`: of a literal that is checked at load, of a name
+    /// whoever connects checks what it resolved to (may_go_plain).
+    UpstreamTls tls = UpstreamTls::verify;
+    std::string ca;  ///< PEM; empty: the system's.
+    bool insecure = false;
+    std::string username;  ///< Empty: no login.
+    proto::Secret password;
+    std::uint32_t concurrency = 20;
+};
+
+/// A plan's limits by account; an empty list is no limit.
+struct Plan {
+    std::vector<policy::Window> messages;
+    std::vector<policy::Window> recipients;
+};
+
+enum class Mode : std::uint8_t { enforce, observe, off };
+
+struct Rules {
+    Mode sender_ownership = Mode::enforce;
+    Mode header_from = Mode::enforce;
+    Mode login_guard = Mode::enforce;
+    Mode limits = Mode::enforce;
+};
+
+struct Dns {
+    std::vector<std::string> resolvers;  ///< IP literals, with a port where not 53; none: the system's.
+};
+
+enum class LogKind : std::uint8_t { standard_output, journald, file };
+
+struct LogTarget {
+    LogKind kind = LogKind::standard_output;
+    std::string path;  ///< Of a file.
+    bool operator==(const LogTarget&) const = default;
+};
+
+struct Log {
+    LogTarget target;
+    event::Level level = event::Level::info;
+    Duration event_retention = std::chrono::hours(24 * 90);
+};
+
+/// The whole configuration: an immutable value. A connection keeps the one it began with.
+struct Config {
+    Server server;
+    Tls tls;
+    Resources resources;
+    Message message;
+    Auth auth;
+    Delivery delivery;
+    Spool spool;
+    std::vector<Upstream> upstream;      ///< At least one, in the file's order.
+    std::map<std::string, Plan> limits;  ///< By plan; "transactional" is always there.
+    Rules rules;
+    Dns dns;
+    Log log;
+
+    std::string file;                  ///< The file read; empty: none.
+    std::vector<std::string> notices;  ///< Whole sentences for the log: keys without effect, variables passed over.
+
+    /// The limits of `plan`, or of "transactional" where there is no such plan.
+    [[nodiscard]] const Plan& plan(std::string_view plan) const;
+    /// The Unix socket that the CLI speaks to.
+    [[nodiscard]] const std::string& admin_socket() const;
+};
+
+using ConfigPtr = std::shared_ptr<const Config>;
+
+/// True where mail to this peer address (an IP literal) may go without TLS: loopback and private networks, or
+/// `insecure`.
+[[nodiscard]] bool may_go_plain(const Upstream& upstream, std::string_view peer_address);
+
+}  // namespace postern::relay::config
