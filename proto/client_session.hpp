@@ -1,9 +1,9 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -24,31 +24,65 @@ struct UpstreamOffer {
     bool dsn = false;
     bool starttls = false;
     bool size = false;
-    std::uint64_t max_size = 0;  ///< 0: none named.
+    std::uint64_t max_size = 0;     ///< 0: none named.
     std::vector<std::string> auth;  ///< Mechanisms, upper case.
     bool operator==(const UpstreamOffer&) const = default;
 };
 
-enum class UpstreamStage : std::uint8_t { connect, tls, greeting, ehlo, starttls, auth, mail, rcpt, data, dot, rset, quit, noop };
+enum class UpstreamStage : std::uint8_t {
+    connect,
+    tls,
+    greeting,
+    ehlo,
+    starttls,
+    auth,
+    mail,
+    rcpt,
+    data,
+    dot,
+    rset,
+    quit,
+    noop
+};
 [[nodiscard]] std::string_view name(UpstreamStage stage) noexcept;
 
-/// The client side of one upstream connection, sans I/O. Life: greeting, EHLO, STARTTLS, EHLO, AUTH, then
-/// Ready; each send_message() ends in MessageDone and Ready again, or in Failed.
+/// The client side of one upstream connection, sans I/O (RFC 5321, 2920). Life: greeting, EHLO,
+/// STARTTLS, EHLO, AUTH, then Ready; each send_message() ends in MessageDone and Ready again, or in
+/// Failed. No clock, no socket, no threads. The caller loops over next(), carries the action out
+/// and feeds the result back.
+///
+/// Commands go out in one write where PIPELINING is offered, in groups of at most 16 KiB, so that
+/// neither side can block on the other's full buffers.
+///
+/// The body: SendBody, body_sent(), FinalDot, final_dot_allowed(), Send (the dot), sent(), Read.
+/// None of these steps asks for a flush before Send: a small body may wait in the caller's writer
+/// and leave in one write with the dot. A body too large for that is written meanwhile. An answer
+/// that comes before the dot is no answer: feed() whatever the socket holds (a read that does not
+/// block) right before final_dot_allowed(), and before send_message() on a connection that was
+/// idle; the machine then ends in Failed instead of taking it for the answer.
+///
+/// When every recipient is settled and the connection breaks after that, MessageDone comes first
+/// and Failed at the next next(). A 421 to the dot is an answer: MessageDone, then Failed.
 class ClientSession {
   public:
     struct Settings {
         std::string hostname;
-        bool want_starttls = false;  ///< Required: an upstream without it is Failed (stage starttls).
+        bool want_starttls =
+            false;  ///< Required: an upstream without it is Failed (stage starttls).
         bool implicit_tls = false;
-        std::string username;        ///< Empty: no AUTH.
+        std::string username;  ///< Empty: no AUTH.
         Secret password;
     };
-    /// What goes with the body: who may know what of the message.
+    /// One message to be sent. What the upstream does not offer is not sent: a message that needs
+    /// SMTPUTF8, 8BITMIME or more octets than SIZE allows, and texts with CR, LF or NUL, end in
+    /// MessageDone with a 5xx of our own (stage mail) and nothing on the wire. Callers should
+    /// choose another path before.
     struct Message {
-        const Envelope* envelope = nullptr;      ///< Lives until MessageDone or Failed.
-        std::vector<std::size_t> recipients;     ///< Which of the envelope's are to be sent now.
-        std::uint64_t size = 0;                  ///< For SIZE=, unstuffed octets.
-        bool eight_bit_data = false;             ///< BODY=8BITMIME is to be named where offered.
+        const Envelope* envelope = nullptr;   ///< Lives until MessageDone or Failed.
+        std::vector<std::size_t> recipients;  ///< Which of the envelope's are to be sent now.
+        std::uint64_t size = 0;               ///< For SIZE=, unstuffed octets.
+        bool eight_bit_data =
+            false;  ///< The data is not 7-bit: needs 8BITMIME, says BODY=8BITMIME.
     };
 
     struct Read {
@@ -57,21 +91,27 @@ class ClientSession {
     };
     struct Send {};      ///< Write output(), then sent().
     struct StartTls {};  ///< Handshake as client, then tls_started().
-    /// 354 came (or BODY may go): write the body, dot-stuffed, then call body_sent(). The machine itself adds
-    /// the final dot to output() (so that a caller knows the instant after which the mail is in doubt: FinalDot).
+    /// 354 came: write (or buffer) the body, dot-stuffed, ended by CRLF, without the final dot
+    /// (DotStuffer), then call body_sent().
     struct SendBody {};
-    /// The next Send carries the final dot: from here on a lost answer means in doubt. Call final_dot_allowed() to go on, or drop the connection.
+    /// The next Send carries the final dot: from final_dot_allowed() on a lost answer means in
+    /// doubt. Call it, or drop the connection.
     struct FinalDot {};
-    struct Ready {};     ///< Logged in and idle: send_message(), noop(), or quit().
+    /// Logged in and idle: send_message(), noop(), or quit(). What comes in while idle is fed, too:
+    /// it ends the session.
+    struct Ready {};
     struct RecipientResult {
         std::size_t index = 0;  ///< Into the envelope's recipients.
-        Reply reply;            ///< Final for this recipient: of RCPT where refused, else of the dot (or MAIL, DATA).
+        Reply reply;  ///< Final for this recipient: of RCPT where refused, else of the dot (or
+                      ///< MAIL, DATA).
         UpstreamStage stage = UpstreamStage::rcpt;
     };
     struct MessageDone {
-        std::vector<RecipientResult> results;  ///< One per recipient asked for.
+        std::vector<RecipientResult> results;  ///< One per recipient asked for, in their order.
     };
-    /// The path's fault: the connection is of no more use. `reply` where the upstream said something.
+    /// The connection is of no more use; last action, and the same again at each further next().
+    /// `reply` where the upstream said something. Stage quit with kind eof is no fault: quit() is
+    /// answered, or an idle connection was closed (with or without a 421).
     struct Failed {
         UpstreamStage stage;
         enum class Kind : std::uint8_t {
@@ -79,14 +119,16 @@ class ClientSession {
             protocol,  ///< Octets nobody asked for, over 64 KiB, or no SMTP.
             eof,
             timeout,
-            no_tls,    ///< STARTTLS wanted and not offered.
-            no_auth,   ///< No mechanism that both know.
+            no_tls,   ///< STARTTLS wanted and not offered.
+            no_auth,  ///< No mechanism that both know.
         } kind;
         Reply reply;
-        bool dot_sent = false;  ///< The message under way is in doubt.
-        std::vector<RecipientResult> results;  ///< What was settled before.
+        bool dot_sent = false;                 ///< The message under way is in doubt.
+        std::vector<RecipientResult> results;  ///< What was settled before, when not all was; empty
+                                               ///< once MessageDone was given.
     };
-    using Action = std::variant<Read, Send, StartTls, SendBody, FinalDot, Ready, MessageDone, Failed>;
+    using Action =
+        std::variant<Read, Send, StartTls, SendBody, FinalDot, Ready, MessageDone, Failed>;
 
     explicit ClientSession(Settings settings);
     ~ClientSession();
@@ -94,14 +136,15 @@ class ClientSession {
     ClientSession& operator=(ClientSession&&) noexcept;
 
     [[nodiscard]] Action next();
-    void feed(std::string_view bytes);
-    void eof();
-    void timed_out();
+    void feed(std::string_view bytes);  ///< Copied. Any time.
+    void eof();  ///< The connection ended or broke, in whatever action. What was fed before still
+                 ///< counts.
+    void timed_out();  ///< The deadline of an action passed.
     void sent();
     void tls_started();
     void body_sent();
     void final_dot_allowed();
-    void send_message(Message message);
+    void send_message(Message message);  ///< In Ready only, as the two below.
     void noop();
     void quit();
 
