@@ -1,0 +1,91 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "auth/error.hpp"
+#include "auth/verifier.hpp"
+
+namespace postern::auth {
+
+using Time = std::chrono::system_clock::time_point;
+
+inline constexpr std::string_view default_plan = "transactional";
+
+/// A named secret of an account. The first password of an account has the empty name.
+struct Credential {
+    std::int64_t id = 0;
+    std::string name;
+    std::string kind = "password";
+    std::optional<Verifier> verifier;
+    Time created;
+};
+
+/// Why and by whom an account was stopped.
+struct Suspension {
+    Time t;
+    std::string rule;  ///< The rule that did it; `operator` where a person did.
+    std::vector<std::string> reasons;
+    std::string text;  ///< What the owner is told with the 525; may be empty.
+    std::string by;
+    bool operator==(const Suspension&) const = default;
+};
+
+/// What an account may put into MAIL FROM and From; everything normalised, sorted.
+struct Owned {
+    bool everything = false;  ///< `*`: a relayed MTA
+    std::vector<std::string> addresses;
+    std::vector<std::string> domains;
+
+    /// As the interface shows them: `*`, addresses, domains.
+    [[nodiscard]] std::vector<std::string> texts() const;
+    bool operator==(const Owned&) const = default;
+};
+
+/// From `ADDR`, `DOMAIN`, `@DOMAIN` and `*`; invalid_owned for anything else.
+[[nodiscard]] result<Owned> parse_owned(const std::vector<std::string>& texts);
+
+/// One account as it stood at one moment. Immutable once shared; never holds a cleartext.
+struct AccountRecord {
+    std::int64_t id = 0;
+    std::uint64_t version =
+        0;             ///< The store's change number: never the same for two states of any account.
+    std::string name;  ///< Normalised.
+    std::string customer;  ///< May be empty.
+    std::string plan;      ///< Its own, else its customer's, else default_plan.
+    Owned owned;
+    std::vector<std::string> authzids;  ///< Normalised names it may act as, beside its own.
+    std::map<std::string, std::string>
+        rules;  ///< rule -> enforce observe off, where it differs from the configuration.
+    std::optional<Suspension> suspended;
+    std::vector<Credential> credentials;
+    Time created;
+
+    [[nodiscard]] std::string_view state() const noexcept {
+        return suspended ? "suspended" : "active";
+    }
+};
+using AccountPtr = std::shared_ptr<const AccountRecord>;
+
+/// May the account send as this address? `address` is proto::Address::normalised(). `user+tag`
+/// belongs to `user`;
+/// `<>` (empty) belongs to nobody. No allocation.
+[[nodiscard]] bool owns(const AccountRecord& account, std::string_view address) noexcept;
+
+/// May the account act as that login name (normalised)?
+[[nodiscard]] bool may_act_as(const AccountRecord& account, std::string_view name) noexcept;
+
+/// The account beside what changes with each login and so is not part of the record.
+struct AccountView {
+    AccountPtr account;
+    std::optional<Time> last_login;
+    std::string last_source;
+};
+
+}  // namespace postern::auth

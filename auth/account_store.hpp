@@ -1,0 +1,151 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "auth/account.hpp"
+#include "auth/error.hpp"
+#include "auth/random.hpp"
+#include "proto/secret.hpp"
+
+namespace postern::auth {
+
+struct StoreSettings {
+    std::filesystem::path path;  ///< STATE/accounts.db; made 0600 where it is not there.
+    std::chrono::milliseconds busy_timeout{2000};  ///< How long another process may hold the file.
+    std::size_t cached_accounts = 65536;   ///< Bounds the cache; more accounts are read again.
+    std::size_t pending_logins = 65536;    ///< Bounds what waits for flush(); beyond it only the
+                                           ///< newest of known pairs are kept.
+    unsigned iterations = min_iterations;  ///< For passwords set from now on.
+    RandomBytes random = system_random();
+};
+
+struct NewAccount {
+    std::string name;
+    std::optional<proto::Secret> password;  ///< Unset: nobody can log in yet.
+    std::string customer;
+    std::string plan;               ///< Empty: the customer's.
+    std::vector<std::string> owns;  ///< Beside its own address, which it always owns.
+    std::map<std::string, std::string> rules;
+    std::vector<std::string> authzids;
+};
+
+/// What is unset stays as it is.
+struct AccountChange {
+    std::optional<proto::Secret> password;
+    bool drop_password = false;                    ///< `--no-password`
+    std::optional<std::string> customer;           ///< "" takes it out of its customer.
+    std::optional<std::string> plan;               ///< "" goes back to the customer's.
+    std::optional<std::vector<std::string>> owns;  ///< The whole new list.
+    std::map<std::string, std::string> rules;  ///< Merged; an empty mode takes the exception back.
+    std::optional<std::vector<std::string>> authzids;  ///< The whole new list.
+};
+
+struct SuspensionRequest {
+    std::string rule = "operator";
+    std::vector<std::string> reasons;
+    std::string text;
+    std::string by;
+};
+
+/// ORed within a list, ANDed between them; empty: no condition.
+struct AccountFilter {
+    std::vector<std::string> accounts;  ///< Names, or `@DOMAIN`.
+    std::vector<std::string> customers;
+    std::vector<std::string> states;  ///< active suspended
+};
+
+struct AccountPage {
+    std::vector<AccountView> items;
+    std::optional<std::string> next;  ///< The cursor for the next page; unset: this was the last.
+};
+
+/// What happened to an account. `password`, `suspended` and `removed` end the connections that rest
+/// on it.
+enum class Change : std::uint8_t { added, altered, password, suspended, released, removed };
+
+/// An (account, source) pair that logged in.
+struct KnownPair {
+    std::string account;  ///< Normalised.
+    std::string source;
+    Time last_seen;
+};
+
+/// The embedded account store: SQLite (WAL, synchronous=FULL), one process at a time. All calls but
+/// those marked *memory* may block on the disk and belong on the auth pool (or a stopped relay's
+/// command). Thread-safe. Names may be as typed; they are normalised here. No call throws on what
+/// is in the file.
+class AccountStore {
+  public:
+    /// Opens, checks and migrates. Faults: store_locked, store_damaged, store_newer_schema,
+    /// store_io.
+    [[nodiscard]] static started<std::unique_ptr<AccountStore>> open(StoreSettings settings);
+    ~AccountStore();
+    AccountStore(const AccountStore&) = delete;
+    AccountStore& operator=(const AccountStore&) = delete;
+
+    // --- reading ---
+    /// From the cache, else from the file (and then cached). not_found where there is none.
+    [[nodiscard]] result<AccountPtr> find(std::string_view name);
+    /// *Memory*: takes a normalised name (normalised_login); null where it is not cached, which
+    /// says nothing about whether it exists.
+    [[nodiscard]] AccountPtr find_cached(std::string_view normalised) const;
+    [[nodiscard]] result<AccountView> show(std::string_view name);
+    /// In order of name; `limit` 1 to 1000. invalid_cursor.
+    [[nodiscard]] result<AccountPage> list(const AccountFilter& filter, std::string_view cursor,
+                                           std::size_t limit);
+    [[nodiscard]] result<std::uint64_t> count();
+    /// *Memory*: rises with each change. Who keeps something that was read compares it with the
+    /// number read before.
+    [[nodiscard]] std::uint64_t generation() const noexcept;
+    /// *Memory*: how many accounts have which round count (FakeVerifiers::Shares), and what new
+    /// passwords get.
+    [[nodiscard]] std::shared_ptr<const FakeVerifiers::Shares> iteration_shares() const;
+    [[nodiscard]] unsigned iterations() const noexcept;
+    void set_iterations(unsigned iterations) noexcept;  ///< *Memory*; for a reload.
+
+    // --- changing; durable when they return, seen at once by every later find ---
+    [[nodiscard]] result<AccountPtr> add(const NewAccount& account, Time now);
+    [[nodiscard]] result<AccountPtr> set(std::string_view name, const AccountChange& change,
+                                         Time now);
+    [[nodiscard]] result<AccountPtr> passwd(std::string_view name, const proto::Secret& password,
+                                            Time now);
+    /// Again: the new reason and text replace the old ones.
+    [[nodiscard]] result<AccountPtr> suspend(std::string_view name, const SuspensionRequest& why,
+                                             Time now);
+    /// False: it was not suspended.
+    [[nodiscard]] result<bool> release(std::string_view name, Time now);
+    [[nodiscard]] result<void> remove(std::string_view name);
+
+    /// Called after each change on the thread that made it, in the order of the changes of one
+    /// account; must not call back into the store. Ends when the returned token goes.
+    using Listener = std::function<void(std::string_view account, Change change)>;
+    [[nodiscard]] std::shared_ptr<const Listener> subscribe(Listener listener);
+
+    // --- logins ---
+    /// *Memory*: notes a right login; written by flush().
+    void record_login(std::string_view normalised, std::string_view credential,
+                      std::string_view source, Time now);
+    /// Writes what record_login noted, forgets pairs last seen before `forget_before`. What could
+    /// not be written is kept.
+    [[nodiscard]] result<void> flush(Time forget_before);
+    /// What logged in since then, for the login guard at start; at most `limit`, newest first.
+    [[nodiscard]] result<std::vector<KnownPair>> known_pairs(Time since,
+                                                             std::size_t limit = 1'000'000);
+
+  private:
+    class Impl;
+    explicit AccountStore(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace postern::auth

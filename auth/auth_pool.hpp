@@ -1,0 +1,49 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace postern::auth {
+
+/// Threads for what blocks or computes in this room. Two queues, each bounded: those who are known
+/// to have logged in from their source go first, and cannot be crowded out by strangers; every
+/// eighth turn is a stranger's. Thread-safe.
+class AuthPool {
+  public:
+    enum class Priority : std::uint8_t { known, stranger };
+    struct Settings {
+        unsigned threads = 0;      ///< 0: one a core
+        std::size_t queue = 1024;  ///< Of each priority: what a flood of logins may make wait.
+        std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
+    };
+    struct Job {
+        std::move_only_function<void()> run;  ///< Must not throw.
+        std::move_only_function<void()>
+            expired;  ///< Instead of `run`, once the deadline passed before its turn, or at stop().
+        std::chrono::steady_clock::time_point deadline =
+            std::chrono::steady_clock::time_point::max();
+        Priority priority = Priority::stranger;
+    };
+
+    AuthPool();
+    explicit AuthPool(Settings settings);
+    ~AuthPool();
+    AuthPool(const AuthPool&) = delete;
+    AuthPool& operator=(const AuthPool&) = delete;
+
+    /// False: its queue is full or the pool is stopped (454 4.7.0); neither function will be
+    /// called.
+    [[nodiscard]] bool submit(Job job);
+    /// Jobs that wait.
+    [[nodiscard]] std::size_t queued() const;
+    /// Lets running jobs end, calls `expired` of the waiting ones, joins. Again: nothing.
+    void stop();
+
+  private:
+    class Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace postern::auth

@@ -1,0 +1,139 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "auth/account.hpp"
+#include "auth/account_store.hpp"
+#include "auth/error.hpp"
+#include "auth/password_memory.hpp"
+#include "auth/verifier.hpp"
+#include "proto/secret.hpp"
+
+namespace postern::auth {
+
+/// The connection's channel bindings (RFC 5929, RFC 9266), each where it is to be had.
+struct ChannelBindings {
+    std::optional<std::string> tls_exporter;          ///< TLS 1.3
+    std::optional<std::string> tls_server_end_point;  ///< Hash of the certificate that was sent.
+    std::optional<std::string> tls_unique;            ///< TLS 1.2 with extended master secret only.
+};
+
+/// What an exchange has to know of its connection.
+struct ExchangeContext {
+    std::string mechanism;  ///< Upper case.
+    std::string source;
+    std::string listener;
+    ChannelBindings bindings;
+    std::vector<std::string> offered;  ///< What EHLO said; anything else is not_offered.
+};
+
+/// Who logged in.
+struct Identity {
+    AccountPtr account;
+    std::string credential;  ///< Empty: its first password.
+    std::string authzid;  ///< Normalised; the account's own name where the client asked for none.
+    /// AccountStore::generation() before the account was read. Register the session first, then
+    /// compare: if the number has risen, read the account again on the pool, for its change may
+    /// have come before the session could be found.
+    std::uint64_t generation = 0;
+};
+
+/// 334 with these octets.
+struct Challenge {
+    std::string octets;
+};
+/// 235
+struct Success {
+    Identity identity;
+    bool remembered = false;  ///< By the password memory: nothing was computed.
+};
+struct Failure {
+    enum class Kind : std::uint8_t {
+        bad_credentials,  ///< 535 5.7.8; lying gs2 flags and foreign authorization identities, too
+        malformed,        ///< 501 5.5.2
+        suspended,        ///< 525 5.7.13 with `text`; the secret was right
+        unavailable,      ///< 454 4.7.0; no failure of the peer
+        not_offered,      ///< 504 5.5.4
+    };
+    Kind kind = Kind::bad_credentials;
+    std::string account;  ///< As typed (at most 320 octets), empty if it was not said; normalised
+                          ///< where `known`.
+    bool known = false;   ///< There is such an account.
+    std::string customer;
+    std::string credential;
+    std::string secret_hash;  ///< PLAIN and LOGIN only; PasswordMemory::secret_hash
+    std::string text;         ///< suspended: the operator's text
+    std::string detail;  ///< For the log: why unavailable, or which check refused. Never a secret.
+};
+using StepResult = std::variant<Challenge, Success, Failure>;
+
+/// One AUTH command's exchange. Not thread-safe, but it may move between threads from step to step.
+/// After Success or Failure it has given up everything it held (the sasl_conn_t, secrets) and
+/// answers no more.
+class Exchange {
+  public:
+    ~Exchange();
+    Exchange(const Exchange&) = delete;
+    Exchange& operator=(const Exchange&) = delete;
+
+    /// Does what memory alone can do, on a network thread: prompts, malformed messages, remembered
+    /// passwords. Unset: nothing has changed, hand the same response to step() on the auth pool.
+    [[nodiscard]] std::optional<StepResult> try_quick(const std::optional<proto::Secret>& response);
+    /// May block (SQLite) and compute (PBKDF2): on the auth pool. The first call takes the initial
+    /// response, unset where there was none.
+    [[nodiscard]] StepResult step(const std::optional<proto::Secret>& response);
+    /// The login name as typed so far (at most 320 octets, for choosing the pool's queue);
+    /// normalised form beside it. Empty before it is known.
+    [[nodiscard]] std::string_view typed_name() const noexcept;
+    [[nodiscard]] std::string_view normalised_name() const noexcept;
+    /// Reads the name out of a response that was not stepped yet (PLAIN, SCRAM client-first;
+    /// LOGIN's own was noted before): what decides the pool's queue. Normalised; empty where there
+    /// is none. Memory only.
+    [[nodiscard]] std::string name_in(const std::optional<proto::Secret>& response) const;
+
+  private:
+    friend class SaslServer;
+    class Impl;
+    explicit Exchange(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+struct SaslSettings {
+    /// Where libscram.so, libplain.so and liblogin.so are; empty: found beside libsasl2 and in
+    /// Debian's folders.
+    std::filesystem::path plugins;
+};
+
+/// Cyrus SASL for the process, and the exchanges. One object a process, made before the auth pool
+/// and outliving it; nothing of the system's SASL configuration is read. Store and memory must
+/// outlive it.
+class SaslServer {
+  public:
+    /// Faults: sasl_library, mechanism_missing.
+    [[nodiscard]] static started<std::unique_ptr<SaslServer>> start(SaslSettings settings,
+                                                                    AccountStore& store,
+                                                                    PasswordMemory& memory,
+                                                                    FakeVerifiers fakes);
+    ~SaslServer();
+    SaslServer(const SaslServer&) = delete;
+    SaslServer& operator=(const SaslServer&) = delete;
+
+    /// Allocates a little and touches nothing: on a network thread.
+    [[nodiscard]] std::unique_ptr<Exchange> begin(ExchangeContext context);
+    /// What this back-end can serve: SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN.
+    [[nodiscard]] static const std::vector<std::string>& mechanisms();
+
+  private:
+    class Impl;
+    explicit SaslServer(std::unique_ptr<Impl> impl);
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace postern::auth
