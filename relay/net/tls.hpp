@@ -1,0 +1,108 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <openssl/ssl.h>
+
+#include "relay/asio.hpp"
+
+namespace postern::relay::net {
+
+struct SslFree {
+    void operator()(SSL* ssl) const noexcept { SSL_free(ssl); }
+    void operator()(SSL_CTX* context) const noexcept { SSL_CTX_free(context); }
+};
+using SslPtr = std::unique_ptr<SSL, SslFree>;
+using SslContextPtr = std::unique_ptr<SSL_CTX, SslFree>;
+
+/// One certificate chain (PEM, leaf first) and its key (PEM, not encrypted).
+struct CertificateFiles {
+    std::string certificate;
+    std::string key;
+};
+
+/// Why a TLS configuration cannot be used: the file, and what is wrong with it.
+struct TlsFault {
+    std::string file;
+    std::string what;
+};
+
+struct CertificateInfo {
+    std::string file;
+    std::vector<std::string> names;  ///< dNSNames (else the common name), lower case.
+    std::string key_type;            ///< "RSA", "EC", "ED25519".
+    std::chrono::system_clock::time_point not_after;
+};
+
+/// Keys of stateless session tickets (RFC 5077, RFC 8446 4.6.1): made in the process, rotated every
+/// eight hours, the one before still opens tickets. Kept over reloads of certificates, shared by
+/// all threads.
+class TicketKeys;
+[[nodiscard]] std::shared_ptr<TicketKeys> make_ticket_keys();
+
+/// The server side of TLS: an immutable set of certificates, chosen by SNI and by what the client
+/// can verify. TLS 1.2 or better, no renegotiation, no compression. A reload makes a new set;
+/// connections keep the one they began with.
+class TlsServer {
+  public:
+    /// The first certificate serves clients that send no name or one that is not ours. `tickets`
+    /// may be null: no resumption.
+    [[nodiscard]] static result<std::shared_ptr<const TlsServer>, TlsFault> load(
+        std::span<const CertificateFiles> files, std::shared_ptr<TicketKeys> tickets);
+
+    TlsServer(const TlsServer&) = delete;
+    TlsServer& operator=(const TlsServer&) = delete;
+    ~TlsServer();
+
+    [[nodiscard]] SslPtr new_session() const;
+    [[nodiscard]] std::span<const CertificateInfo> certificates() const noexcept;
+
+  private:
+    struct State;
+    explicit TlsServer(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+};
+
+using TlsServerPtr = std::shared_ptr<const TlsServer>;
+
+enum class PeerCheck : std::uint8_t {
+    verify,  ///< Chain and name (for an address literal its iPAddress names).
+    none,    ///< Encrypted, not authenticated. The caller says where that is allowed.
+};
+
+struct TlsClientOptions {
+    PeerCheck check = PeerCheck::verify;
+    std::optional<std::string> ca_file;  ///< PEM; unset: the system's.
+};
+
+/// The client side of TLS: verifies, sends SNI, resumes sessions with a peer it met before. Shared
+/// by all threads.
+class TlsClient {
+  public:
+    [[nodiscard]] static result<std::shared_ptr<const TlsClient>, TlsFault> make(
+        const TlsClientOptions& options);
+
+    TlsClient(const TlsClient&) = delete;
+    TlsClient& operator=(const TlsClient&) = delete;
+    ~TlsClient();
+
+    /// `host`: the name or address literal that the certificate must carry. `peer`: whom to resume
+    /// with, usually "host:port".
+    [[nodiscard]] SslPtr new_session(const std::string& host, const std::string& peer) const;
+
+  private:
+    struct State;
+    explicit TlsClient(std::unique_ptr<State> state);
+    std::unique_ptr<State> state_;
+};
+
+using TlsClientPtr = std::shared_ptr<const TlsClient>;
+
+}  // namespace postern::relay::net
