@@ -23,15 +23,19 @@ struct SessionSettings {
     bool normalize_newlines = false; ///< bare_newline = "normalize"
     std::size_t max_recipients = 100;
     std::string contact;             ///< For 525 and help texts.
-    int max_errors = 20;
+    int max_errors = 20;             ///< Wrong commands (not refusals) without an accepted message between them.
 };
 
 /// The server side of one submission session (RFC 6409), sans I/O: bytes and answers in, one action at
 /// a time out. No clock, no socket, no threads. The caller loops
 ///     for (;;) switch (next()) { ... carry it out, feed the result back ... }
 /// Replies pile up in output() and a Send action comes only when nothing more can be done without
-/// the peer, or before an action that waits for somebody else: replies to pipelined commands leave in
-/// one write (RFC 2920).
+/// the peer, or before an action that may wait long (Auth, StartTls, Ask{data}, Commit): replies to pipelined
+/// commands leave in one write (RFC 2920). A caller that has to wait at Ask{mail} or Ask{rcpt} may write a
+/// non-empty output() first and call sent(). An action that waits for an answer is yielded again until it has it.
+///
+/// Every Ask{mail} is followed, sooner or later, by exactly one Commit or one Discard (also after refuse()).
+/// With implicit_tls the first action is StartTls, unless tls_started() was called before.
 class Session {
   public:
     enum class Stage : std::uint8_t { mail, rcpt, data };  ///< `data`: the end of data has been read.
@@ -66,7 +70,8 @@ class Session {
     };
     /// The message is complete and policy said yes: take responsibility for it and answer by committed().
     struct Commit {};
-    /// The transaction ended without commit (RSET, EHLO, refusal, disconnect): forget body and reservations. No answer.
+    /// The transaction ended without commit (RSET, EHLO, refusal, error in the data, disconnect): forget body
+    /// and reservations. envelope() and ref() may be those of the transaction no longer. No answer.
     struct Discard {};
     /// Close the connection. `output()` has been sent. Last action.
     struct Finish {
@@ -76,7 +81,9 @@ class Session {
 
     /// What was answered to a command, for counting and for the events: drained by take_notes().
     struct Note {
-        std::string_view command;  ///< Upper case, from a closed set; "?" for what is none; "connect" for greetings and unasked replies; "end-of-data".
+        /// Upper case, from a closed set; "?" for what is none; "connect" for greetings and unasked replies;
+        /// "end-of-data" (of a BDAT LAST too).
+        std::string_view command;
         int code = 0;
         std::string enhanced;
         std::string ref;           ///< Of the message refused, from MAIL on; else empty.
@@ -88,11 +95,17 @@ class Session {
 
     // --- the caller's side ---
     [[nodiscard]] Action next();
-    void feed(std::string_view bytes);  ///< The view must live until next() yields Read again.
+    /// At Read only. The view must live until next() yields Read again. Octets that hold an AUTH exchange are the
+    /// caller's to wipe: the machine wipes its own copies. Called before the greeting is out, it makes the
+    /// machine refuse a client that speaks first (554 5.5.1, Finish); called between STARTTLS and tls_started(),
+    /// it drops the connection.
+    void feed(std::string_view bytes);
+    /// The peer is gone (end of file, reset, or a write that failed): nothing more is sent. A message whose
+    /// end of data has been read is finished first; any other transaction ends in Discard.
     void eof();
     void timed_out();                   ///< 421 4.4.2, then Finish.
     void sent();
-    void tls_started(std::vector<std::string> mechanisms);
+    void tls_started(std::vector<std::string> mechanisms);  ///< Those to be offered, upper case, in that order.
     void auth_challenge(std::string_view octets);
     void auth_succeeded();
     void auth_failed(Reply reply);      ///< 535, 454, 525 ... as the verifier says; close_after is kept.
@@ -104,7 +117,7 @@ class Session {
     /// Instead of the 220 greeting: refuse the connection.
     void refuse_connection(Reply reply);
 
-    /// What MAIL may ask for now; asked again at every EHLO and MAIL. 0 size: no limit.
+    /// What MAIL may ask for now; the value last set counts at each EHLO and MAIL. 0 size: no limit.
     struct Offer {
         std::uint64_t max_size = 0;
         bool eight_bit_mime = true;  ///< False: 554 5.6.3 for BODY=8BITMIME.
