@@ -9,10 +9,13 @@
 #include <variant>
 #include <vector>
 
+#include "policy/rule.hpp"
+
 namespace postern::relay::event {
 
-// One struct an event of the stream (README of this folder lists the fields of the JSON line). Strings are foreign text and
-// are escaped when written. Empty strings and unset optionals are left out of the line.
+// One struct an event of the stream (README of this folder lists the fields of the JSON line).
+// Strings are foreign text and are escaped when written. Empty strings and unset optionals are left
+// out of the line.
 
 struct Connect {
     std::string session, source, listener;
@@ -27,7 +30,8 @@ struct TlsHandshake {  ///< Counted, not written.
 struct Login {
     std::string session, account, customer, source, mechanism, credential, secret_hash, listener;
     bool known = false, ok = false;
-    std::string error;   ///< Empty, or why it could not be judged (a store's error): not a failure of the peer.
+    std::string error;   ///< Empty, or why it could not be judged (a store's error): not a failure
+                         ///< of the peer.
     std::string result;  ///< ok failed error delayed
 };
 struct Reply {  ///< Counted, not written.
@@ -37,19 +41,16 @@ struct Reply {  ///< Counted, not written.
 struct Recipient {  ///< "rcpt": a recipient as asked, with the verdict.
     std::string session, ref, account, rcpt, outcome, rule;
 };
-struct RuleSeen {
-    std::string rule, mode, verdict;
-    std::vector<std::string> reasons;
-    double weight = 0;
-    std::vector<std::pair<std::string, std::string>> saw;
-};
+using RuleSeen = policy::RuleSeen;
 struct Attempt {  ///< Refused at MAIL, RCPT or a syntax error from MAIL on.
-    std::string session, ref, account, customer, source, mail_from, rcpt, command, rule, text, enhanced;
+    std::string session, ref, account, customer, source, mail_from, rcpt, command, rule, text,
+        enhanced;
     int code = 0;
     std::vector<RuleSeen> rules;
 };
 struct Message {
-    std::string session, ref, account, customer, credential, source, mail_from, header_from, message_id;
+    std::string session, ref, account, customer, credential, source, mail_from, header_from,
+        message_id;
     std::vector<std::string> rcpts;
     std::uint64_t bytes = 0;
     bool list_unsubscribe = false;
@@ -60,7 +61,8 @@ struct Message {
     std::string enhanced, text;
     std::vector<RuleSeen> rules;
 };
-struct Answered {  ///< beside events.md, "answered": what the client heard at the end, and how long it took from end of data.
+struct Answered {  ///< beside events.md, "answered": what the client heard at the end, and how long
+                   ///< it took from end of data.
     std::string session, ref, outcome, rule, text, mode;
     int code = 0;
     bool queued = false;
@@ -69,8 +71,10 @@ struct Answered {  ///< beside events.md, "answered": what the client heard at t
 struct Delivery {
     std::string ref, id, rcpt, upstream, enhanced, text, stage;
     int code = 0;
-    std::string judges;  ///< message path
-    std::string result;  ///< delivered deferred refused in_doubt
+    std::string judges;       ///< message path
+    std::string result;       ///< delivered deferred refused in_doubt
+    std::uint64_t bytes = 0;  ///< Octets that went upstream; set on one recipient of an attempt
+                              ///< only. Counted, not written.
 };
 struct Queued {  ///< beside events.md
     std::string ref, id, state, reason;
@@ -84,7 +88,7 @@ struct Dsn {
     std::string ref, id, action, rcpt;  ///< failed delayed delivered relayed
     std::string result;                 ///< queued none
 };
-struct Upstream {  ///< breaker and connection changes
+struct Upstream {                               ///< breaker and connection changes
     std::string upstream, state, error, stage;  ///< closed open half_open
 };
 struct UpstreamTime {  ///< Counted, not written.
@@ -105,16 +109,37 @@ struct Release {
 struct Password {
     std::string account;
 };
-struct Verdict {  ///< Counted, not written.
-    std::string rule, mode, verdict;
+struct Verdict {  ///< Counted, not written: a verdict that stands in no other event's `rules`.
+    std::string_view rule, mode, verdict;  ///< Static text.
+};
+struct PolicyTime {          ///< Counted, not written.
+    std::string_view stage;  ///< Static text.
+    double seconds = 0;
+};
+struct SpoolCommit {  ///< Counted, not written.
+    std::size_t entries = 0;
+    double seconds = 0;
+};
+struct SpoolError {
+    std::string kind, path, error;  ///< kind: write sync full damaged
+};
+struct LoopLag {  ///< Counted, not written.
+    std::size_t thread = 0;
+    double seconds = 0;
 };
 struct Reload {
     std::string result, error;  ///< ok failed
 };
+/// "alert". Whoever notices a condition fills kind, subject, text, action and fields, as often as
+/// it notices; the stream lets one `firing` an hour and subject pass and fills the rest
+/// (alerts.hpp).
 struct AlertRaised {
     std::string kind, severity, subject, text, action;
     bool resolved = false;
     std::vector<std::pair<std::string, std::string>> fields;
+    std::string id, state, url;  ///< state: firing resolved
+    std::chrono::system_clock::time_point since;
+    std::uint64_t count = 0;
 };
 enum class Level : std::uint8_t { debug, info, warning, error };
 struct Log {
@@ -122,9 +147,10 @@ struct Log {
     std::string area, text;
 };
 
-using Payload = std::variant<Connect, Disconnect, TlsHandshake, Login, Reply, Recipient, Attempt, Message, Answered,
-                             Delivery, Queued, Settled, Dsn, Upstream, UpstreamTime, Lookup, Admin, Release, Password,
-                             Verdict, Reload, AlertRaised, Log>;
+using Payload = std::variant<Connect, Disconnect, TlsHandshake, Login, Reply, Recipient, Attempt,
+                             Message, Answered, Delivery, Queued, Settled, Dsn, Upstream,
+                             UpstreamTime, Lookup, Admin, Release, Password, Verdict, PolicyTime,
+                             SpoolCommit, SpoolError, LoopLag, Reload, AlertRaised, Log>;
 
 struct Event {
     std::chrono::system_clock::time_point t;
@@ -133,15 +159,16 @@ struct Event {
     Payload what;
 };
 
-/// A reader of the stream. Called from whichever thread emits, in order of `seq` for one emitter: must be
-/// quick, must not block, must not throw.
+/// A reader of the stream. Called from whichever thread emits, in order of `seq` for one emitter:
+/// must be quick, must not block, must not throw.
 class Reader {
   public:
     virtual ~Reader() = default;
     virtual void on_event(const Event& e) noexcept = 0;
 };
 
-/// The one stream: whatever happened is emitted here, and nothing else writes logs or counts. Thread-safe.
+/// The one stream: whatever happened is emitted here, and nothing else writes logs or counts.
+/// Thread-safe.
 class Stream {
   public:
     virtual ~Stream() = default;

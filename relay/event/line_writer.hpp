@@ -1,0 +1,86 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <boost/system/result.hpp>
+
+#include "relay/event/event.hpp"
+
+namespace postern::relay::event {
+
+/// Where the log goes: log.target.
+struct LogTarget {
+    enum class Kind : std::uint8_t { stdout_stream, journald, file } kind = Kind::stdout_stream;
+    std::string
+        path;  ///< Of file; of journald the socket, /run/systemd/journal/socket where empty.
+};
+/// "stdout", "journald", "file:/path" (absolute).
+[[nodiscard]] boost::system::result<LogTarget> parse_log_target(std::string_view text);
+
+/// Writes log lines on a thread of its own. A target that is stuck costs lines, which are counted,
+/// and never anybody's time: submit() only appends to a bounded queue.
+class LineWriter {
+  public:
+    struct Settings {
+        LogTarget target;
+        Level level = Level::info;           ///< Quieter lines are passed over by who submits.
+        std::size_t max_queued = 4U << 20U;  ///< Octets.
+        int stdout_fd = 1;
+    };
+    /// Opens the target. Error: of the system (file or socket).
+    [[nodiscard]] static boost::system::result<std::unique_ptr<LineWriter>> open(Settings settings);
+    ~LineWriter();
+    LineWriter(const LineWriter&) = delete;
+    LineWriter& operator=(const LineWriter&) = delete;
+
+    /// `lines`: whole lines with their '\n', `count` of them.
+    void submit(Level level, std::string_view lines, std::size_t count) noexcept;
+    [[nodiscard]] Level level() const noexcept { return level_.load(std::memory_order_relaxed); }
+    void set_level(Level level) noexcept { level_.store(level, std::memory_order_relaxed); }
+    /// Opens a file target anew (it was rotated). Thread-safe.
+    void reopen() noexcept;
+    [[nodiscard]] std::uint64_t dropped() const noexcept {
+        return dropped_.load(std::memory_order_relaxed);
+    }
+    /// Writes what is queued, but waits at most `patience` for a stuck target; then ends the
+    /// thread. Idempotent.
+    void stop(std::chrono::milliseconds patience = std::chrono::seconds(1)) noexcept;
+
+  private:
+    struct Chunk {
+        Level level;
+        std::string lines;
+        std::size_t count;
+    };
+    LineWriter(Settings settings, int fd);
+    void run() noexcept;
+    void write(const Chunk& chunk) noexcept;
+    bool write_bytes(std::string_view bytes) noexcept;
+    void send_line(Level level, std::string_view line) noexcept;
+    [[nodiscard]] bool given_up() const noexcept;
+
+    Settings settings_;
+    int fd_;
+    std::atomic<Level> level_;
+    std::atomic<std::uint64_t> dropped_{0};
+    std::atomic<bool> reopen_{false};
+    std::atomic<std::int64_t> give_up_at_{0};  // steady ns; 0: never
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::vector<Chunk> queue_;
+    std::size_t queued_ = 0;
+    bool stopping_ = false;
+    std::thread thread_;
+};
+
+}  // namespace postern::relay::event
