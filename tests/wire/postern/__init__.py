@@ -1,0 +1,1 @@
+"""What the wire tests stand on: the real binary with a scratch configuration, sinks, raw clients."""
