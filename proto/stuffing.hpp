@@ -26,7 +26,7 @@ class DotStuffer {
     void end_data(std::vector<std::string_view>& out);
 
   private:
-    enum class At : unsigned char { line_start, inside, after_cr };
+    enum class At : unsigned char { line_start, inside, after_cr, after_lf };
     At at_ = At::line_start;
 };
 
