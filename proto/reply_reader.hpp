@@ -15,7 +15,7 @@ namespace postern::proto {
 inline constexpr std::size_t foreign_text_limit = 460;
 
 /// Reads one reply of an upstream after the other (RFC 5321 4.2) from octets however cut. Lines end
-/// in CRLF; a lone CR or LF is a control octet of the text. Memory is bounded by the largest reply
+/// in CRLF; a lone CR or LF belongs to the text. Memory is bounded by the largest reply
 /// allowed.
 class ReplyReader {
   public:
