@@ -101,8 +101,8 @@ std::optional<Reply> unfit(const ClientSession::Message& message, const Upstream
 }
 
 void ClientTransaction::settle(std::size_t slot, const Reply& reply, UpstreamStage stage) {
-    results[slot] =
-        RecipientResult{.index = message.recipients[slot], .reply = reply, .stage = stage};
+    results[slot] = ClientSession::RecipientResult{
+        .index = message.recipients[slot], .reply = reply, .stage = stage};
 }
 
 void ClientTransaction::settle_rest(const Reply& reply, UpstreamStage stage) {
