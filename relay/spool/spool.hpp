@@ -25,21 +25,22 @@ enum class EntryState : std::uint8_t { ready, active, deferred, in_doubt, held, 
 
 /// One queued message (or DSN of ours) as it is to be stored.
 struct NewEntry {
-    std::string id;        ///< ULID of its own; of a message: its ref.
-    std::string ref;       ///< Of the message; of a DSN: the one it tells of.
+    std::string id;   ///< ULID of its own; of a message: its ref. 1 to 31 of A-Z a-z 0-9 - _
+    std::string ref;  ///< Of the message; of a DSN: the one it tells of.
     std::string account;
     std::string customer;
     proto::Envelope envelope;  ///< Recipients: those still to be delivered.
     std::string message_id;
     bool dsn = false;
-    EntryState state = EntryState::ready;  ///< ready, deferred, or in_doubt
+    EntryState state = EntryState::ready;  ///< ready, deferred, or in_doubt; of a loaded one: as
+                                           ///< recorded (never active)
     WallTime created;
     WallTime next_attempt;
     std::uint32_t attempts = 0;
-    std::string upstream;      ///< Last tried; of in_doubt: the only one it may go to.
+    std::string upstream;  ///< Last tried; of in_doubt: the only one it may go to.
     std::string last_reply;
-    std::vector<std::string_view> pieces;   ///< The message as it goes out, unstuffed.
-    std::shared_ptr<const void> keep;       ///< Keeps `pieces` alive until the callback ran.
+    std::vector<std::string_view> pieces;  ///< The message as it goes out, unstuffed.
+    std::shared_ptr<const void> keep;      ///< Keeps `pieces` alive until the callback ran.
 };
 
 enum class Settled : std::uint8_t { delivered, refused, dropped, expired };
@@ -52,6 +53,8 @@ struct EntryUpdate {
         Settled how = Settled::delivered;
     };
     std::vector<RecipientDone> done;  ///< When none is left open, the entry is gone.
+    /// What it is from now on. `active` keeps an active entry active (it is found ready after a
+    /// restart).
     EntryState state = EntryState::deferred;
     WallTime next_attempt;
     std::uint32_t attempts = 0;
@@ -70,10 +73,12 @@ enum class SpoolError : std::uint8_t {
     full = 1,   ///< No space (or below the reserve): 452 4.3.1
     write,      ///< 452 4.3.1 and an alert
     sync,       ///< 452 4.3.1 and an alert; that segment is never trusted again
-    damaged,    ///< Checksum or format
-    not_found,
-    busy,       ///< The writer's queue is full: 452 4.3.1
-    newer,      ///< A format of a later version: refused by name
+    damaged,    ///< Checksum or format; of a batch: an id that is none, no recipients, over 1 GiB
+    not_found,  ///< No such entry, or (of an update) no such recipient: nothing of the batch is
+                ///< written
+    busy,   ///< The writer's queue is full (batches that add; outcomes are always taken): 452 4.3.1
+    newer,  ///< A format of a later version: refused by name
+    exists,  ///< An entry with that id is queued already
 };
 [[nodiscard]] const boost::system::error_category& spool_category() noexcept;
 [[nodiscard]] boost::system::error_code make_error_code(SpoolError e) noexcept;
@@ -91,47 +96,56 @@ struct EntryInfo {
 
 /// An entry with its body, read back for an attempt.
 struct LoadedEntry {
-    NewEntry entry;                          ///< `pieces` point into `keep`; recipients as stored.
-    std::vector<std::uint32_t> open;         ///< Indices of recipients not yet settled.
+    NewEntry entry;                   ///< `pieces` point into `keep`; recipients as stored.
+    std::vector<std::uint32_t> open;  ///< Indices of recipients not yet settled.
     bool delay_notified = false;
 };
 
 /// ANDed; each repeated one ORed. Empty: everything.
 struct EntrySelector {
-    std::vector<std::string> ids, accounts, customers, mail_from, rcpts, upstreams;  ///< addresses or @DOMAIN
+    std::vector<std::string> ids, accounts, customers, mail_from, rcpts,
+        upstreams;  ///< addresses or @DOMAIN
     std::vector<EntryState> states;
     std::optional<WallTime> since, until;
 };
 
-/// The durable queue: append-only segments, one writer thread, group commit. Thread-safe. Callbacks run on the writer's
-/// thread: hand over and return.
+/// The durable queue: append-only segments, one writer thread, group commit. Thread-safe. Callbacks
+/// run on the writer's thread: hand over and return.
 class Spool {
   public:
     struct Settings {
         std::string path;
-        std::uint64_t reserve = 64U << 20U;       ///< Free space below it: nothing new is taken.
+        std::uint64_t reserve = 64U << 20U;  ///< Free space below it: nothing new is taken.
         std::uint64_t segment_size = 64U << 20U;
-        std::uint64_t inline_limit = 256U << 10U; ///< Larger bodies are files of their own under bodies/.
+        std::uint64_t inline_limit =
+            256U << 10U;  ///< Larger bodies are files of their own under bodies/.
         std::size_t max_queued_batches = 4096;
+        std::function<std::uint64_t()>
+            random;  ///< Makes segments unforgeable from inside a body. Unset: the system's.
     };
     /// What the spool tells of itself; called from its own thread.
     struct Observer {
-        std::function<void(std::string_view kind, const std::string& path, const std::string& error)> failed;   ///< kind: write sync full
-        std::function<void()> recovered;                                         ///< Writing works again.
-        std::function<void(const std::string& id, const std::string& where, const std::string& why)> damaged;
+        std::function<void(std::string_view kind, const std::string& path,
+                           const std::string& error)>
+            failed;                       ///< kind: write sync full
+        std::function<void()> recovered;  ///< Writing works again.
+        std::function<void(const std::string& id, const std::string& where, const std::string& why)>
+            damaged;
         std::function<void(std::size_t entries, double seconds)> batch_committed;
         std::function<void()> due_changed;  ///< next_due() may have become earlier.
     };
 
-    /// Opens or makes the spool and recovers: every batch whose commit was answered is found again; what is
-    /// damaged is set aside under damaged/ and reported. Entries that were active are ready again; in_doubt ones
-    /// are due again to their own upstream.
-    [[nodiscard]] static boost::system::result<std::unique_ptr<Spool>> open(FileSystem& fs, Settings settings,
+    /// Opens or makes the spool and recovers: every batch whose commit was answered is found again;
+    /// what is damaged is set aside under damaged/ and reported. Entries that were active are ready
+    /// again; in_doubt ones are due again to their own upstream.
+    [[nodiscard]] static boost::system::result<std::unique_ptr<Spool>> open(FileSystem& fs,
+                                                                            Settings settings,
                                                                             Observer observer);
     virtual ~Spool() = default;
 
     using Callback = std::move_only_function<void(boost::system::result<void>)>;
-    /// When the callback says success, the batch is on stable storage.
+    /// When the callback says success, the batch is on stable storage. Runs inside the call only
+    /// where the batch is refused at once (busy, stopped).
     virtual void commit(SpoolBatch batch, Callback done) = 0;
 
     /// A claim on disk space for a message and its outcomes, given back on destruction.
@@ -139,33 +153,42 @@ class Spool {
       public:
         Reservation() = default;
         Reservation(std::shared_ptr<void> token) : token_(std::move(token)) {}
+
       private:
         std::shared_ptr<void> token_;
     };
-    /// Never blocks: counted against the free space last seen. Error: full (or write, while the spool is failing).
+    /// Never blocks: counted against the free space last seen. Error: full (or write, while the
+    /// spool is failing).
     [[nodiscard]] virtual boost::system::result<Reservation> reserve(std::uint64_t bytes) = 0;
 
-    /// Reads an entry back. Blocks: call it on the offload pool. A damaged one is set aside: error damaged.
+    /// Reads an entry back. Blocks: call it on the offload pool. A damaged one is set aside: error
+    /// damaged.
     [[nodiscard]] virtual boost::system::result<LoadedEntry> load(const std::string& id) = 0;
 
-    /// Up to `max` due entries, fairly by customer, then account (deficit round robin); each becomes active.
+    /// Up to `max` due entries, fairly by customer, then account (deficit round robin); each
+    /// becomes active.
     [[nodiscard]] virtual std::vector<std::string> take_due(WallTime now, std::size_t max) = 0;
     /// Puts an active entry back unrecorded, due at `when` (no path was free).
     virtual void put_back(const std::string& id, WallTime when) = 0;
     [[nodiscard]] virtual std::optional<WallTime> next_due() const = 0;
 
-    [[nodiscard]] virtual std::vector<EntryInfo> list(const EntrySelector& which, std::size_t limit,
-                                                      const std::string& after_id) const = 0;  ///< In order of id. May read files: offload.
-    /// Makes matching entries due now; how many.
+    [[nodiscard]] virtual std::vector<EntryInfo> list(
+        const EntrySelector& which, std::size_t limit,
+        const std::string& after_id) const = 0;  ///< In order of id. May read files: offload.
+    /// Makes matching entries due now; how many. Not those that are active, held, frozen, damaged,
+    /// or in doubt with their answer still awaited. May read files: offload.
     virtual std::size_t retry(const EntrySelector& which, WallTime now) = 0;
-    /// Removes matching entries that are not active; their infos come back through the callback once durable.
-    virtual void drop(const EntrySelector& which, const std::string& reason,
-                      std::move_only_function<void(boost::system::result<std::vector<EntryInfo>>)> done) = 0;
-    /// Freezes (or thaws) an account's entries: in memory and recorded.
+    /// Removes matching entries that are not active; their infos come back through the callback
+    /// once durable. May read files: offload.
+    virtual void drop(
+        const EntrySelector& which, const std::string& reason,
+        std::move_only_function<void(boost::system::result<std::vector<EntryInfo>>)> done) = 0;
+    /// Freezes (or thaws) an account's entries, those it has and those to come: in memory at once,
+    /// and recorded.
     virtual void freeze(const std::string& account, bool frozen, Callback done) = 0;
 
     struct Stats {
-        std::size_t entries[7] = {};        ///< By EntryState.
+        std::size_t entries[7] = {};  ///< By EntryState.
         std::uint64_t bytes[7] = {};
         std::optional<WallTime> oldest[7];
         std::uint64_t free_bytes = 0;
