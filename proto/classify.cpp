@@ -1,0 +1,187 @@
+#include "proto/classify.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "proto/utf8.hpp"
+
+namespace postern::proto {
+namespace {
+
+/// What speaks of a recipient, of content or of the sender's domain, whatever else the text says:
+/// the message's own.
+constexpr auto of_the_message = std::to_array<std::string_view>({
+    "mailbox",
+    "inbox",
+    "recipient's",
+    "recipient has",
+    "recipient address",
+    "receiving mail",
+    "tried to reach",
+    "sender address",
+    "sender domain",
+    "sending domain",
+    "from domain",
+    "helo command",
+    "spf",
+    "dkim",
+    "dmarc",
+    "content",
+    "virus",
+    "malware",
+    "phish",
+    "attachment",
+    "contains",
+    " url",
+    " uri",
+    " link",
+    "dbl.",
+    "uribl",
+    "surbl",
+});
+
+/// All words of one row must stand in the text (lower case); empty ones are none.
+struct Row {
+    std::array<std::string_view, 2> words;
+};
+
+/// The upstream's own trouble: our address or our account there is blocked, our quota is spent.
+constexpr auto of_the_path = std::to_array<Row>({
+    // our address is listed or blocked
+    {{"client host", "blocked"}},
+    {{"client host", "listed"}},
+    {{"client host", "rejected"}},
+    {{"client address", "blocked"}},
+    {{"client address", "listed"}},
+    {{"your ip", "block"}},
+    {{"your ip", "list"}},
+    {{"your ip", "denied"}},
+    {{"ip address", "blocked"}},
+    {{"ip address", "listed"}},
+    {{"ip address", "blocklist"}},
+    {{"ip address", "blacklist"}},
+    {{"sending ip", "block"}},
+    {{"sending ip", "list"}},
+    {{"sending ip", "banned"}},
+    {{"sending ip", "reputation"}},
+    {{"sender ip", "block"}},
+    {{"sender ip", "list"}},
+    {{"from this ip", ""}},
+    {{"your server", "listed"}},
+    {{"your server", "blocked"}},
+    {{"sending mta", "reputation"}},
+    {{"blocked using", ""}},
+    {{"spamhaus", ""}},
+    {{"barracudacentral", ""}},
+    {{"spamcop", ""}},
+    {{"dnsbl", ""}},
+    // our quota or rate
+    {{"sending quota", ""}},
+    {{"sending limit", ""}},
+    {{"sending rate", ""}},
+    {{"submission quota", ""}},
+    {{"submissionquota", ""}},
+    {{"message quota", ""}},
+    {{"messaging limit", ""}},
+    {{"relay limit", ""}},
+    {{"daily limit", ""}},
+    {{"daily", "quota"}},
+    {{"hourly limit", ""}},
+    {{"hourly", "quota"}},
+    {{"monthly limit", ""}},
+    {{"monthly", "quota"}},
+    {{"outbound", "limit exceeded"}},
+    {{"rate limit exceeded", ""}},
+    {{"exceeded", "rate limit"}},
+    {{"too many messages", ""}},
+    {{"maximum credits", ""}},
+    // our account
+    {{"your account", "suspended"}},
+    {{"your account", "disabled"}},
+    {{"your account", "blocked"}},
+    {{"your account", "inactive"}},
+    {{"your account", "not active"}},
+    {{"authentication required", ""}},
+    {{"authenticate first", ""}},
+    {{"auth first", ""}},
+});
+
+/// Enhanced codes that speak of one address, one mailbox or the content (RFC 3463 3.2, 3.3, 3.7),
+/// with any class digit.
+bool names_recipient_or_content(std::string_view enhanced) noexcept {
+    constexpr auto codes = std::to_array<std::string_view>(
+        {".1.1", ".1.2", ".1.3", ".1.6", ".1.10", ".2.1", ".2.2", ".2.3"});
+    if (enhanced.size() < 2) return false;
+    const std::string_view rest = enhanced.substr(1);
+    return rest.starts_with(".6.") || std::ranges::find(codes, rest) != codes.end();
+}
+
+bool asks_for_login(int code) noexcept {
+    return code == 530 || code == 535 || code == 538;
+}
+
+bool before_mail(UpstreamStage stage) noexcept {
+    return stage <= UpstreamStage::auth;
+}
+
+bool in_transaction(UpstreamStage stage) noexcept {
+    return stage >= UpstreamStage::mail && stage <= UpstreamStage::dot;
+}
+
+}  // namespace
+
+std::string_view name(Judges judges) noexcept {
+    return judges == Judges::message ? "message" : "path";
+}
+
+bool is_path_trouble(const Reply& reply) noexcept {
+    if (reply.code < 400) return false;
+    if (asks_for_login(reply.code)) return true;
+    if (names_recipient_or_content(reply.enhanced)) return false;
+    std::array<char, 512> lower{};
+    const std::string_view seen = std::string_view(reply.text).substr(0, lower.size());
+    std::ranges::transform(seen, lower.begin(), ascii_lower);
+    const std::string_view text(lower.data(), seen.size());
+    const auto has = [text](std::string_view word) { return text.contains(word); };
+    if (std::ranges::any_of(of_the_message, has)) return false;
+    return std::ranges::any_of(of_the_path,
+                               [&](const Row& row) { return std::ranges::all_of(row.words, has); });
+}
+
+Judges judges(UpstreamStage stage, const Reply& reply) noexcept {
+    if (!in_transaction(stage) || reply.transient() || is_path_trouble(reply)) return Judges::path;
+    return Judges::message;
+}
+
+BreakerEffect breaker_effect(UpstreamStage stage, const Reply& reply) noexcept {
+    if (reply.positive() || stage == UpstreamStage::quit) return BreakerEffect::none;
+    if (before_mail(stage)) {
+        return reply.permanent() || is_path_trouble(reply) ? BreakerEffect::opens
+                                                           : BreakerEffect::counts;
+    }
+    if (is_path_trouble(reply)) return BreakerEffect::opens;
+    if (!in_transaction(stage)) return BreakerEffect::counts;
+    return reply.code == 421 && stage != UpstreamStage::dot ? BreakerEffect::counts
+                                                            : BreakerEffect::none;
+}
+
+BreakerEffect breaker_effect(const ClientSession::Failed& failed) noexcept {
+    using Kind = ClientSession::Failed::Kind;
+    if (failed.dot_sent) return BreakerEffect::doubt;
+    switch (failed.kind) {
+        case Kind::refused:
+            return breaker_effect(failed.stage, failed.reply);
+        case Kind::no_tls:
+        case Kind::no_auth:
+            return BreakerEffect::opens;
+        case Kind::eof:
+        case Kind::timeout:
+            return failed.stage == UpstreamStage::quit ? BreakerEffect::none
+                                                       : BreakerEffect::counts;
+        case Kind::protocol:
+            break;
+    }
+    return BreakerEffect::counts;
+}
+
+}  // namespace postern::proto
