@@ -22,9 +22,9 @@ namespace postern::auth {
 struct StoreSettings {
     std::filesystem::path path;  ///< STATE/accounts.db; made 0600 where it is not there.
     std::chrono::milliseconds busy_timeout{2000};  ///< How long another process may hold the file.
-    std::size_t cached_accounts = 65536;   ///< Bounds the cache; more accounts are read again.
-    std::size_t pending_logins = 65536;    ///< Bounds what waits for flush(); beyond it only the
-                                           ///< newest of known pairs are kept.
+    std::size_t cached_accounts = 65536;  ///< Bounds the cache; more accounts are read again.
+    std::size_t pending_logins =
+        65536;  ///< Bounds what waits for flush(): pairs beyond it are not noted.
     unsigned iterations = min_iterations;  ///< For passwords set from now on.
     RandomBytes random = system_random();
 };
@@ -100,7 +100,7 @@ class AccountStore {
     /// says nothing about whether it exists.
     [[nodiscard]] AccountPtr find_cached(std::string_view normalised) const;
     [[nodiscard]] result<AccountView> show(std::string_view name);
-    /// In order of name; `limit` 1 to 1000. invalid_cursor.
+    /// In order of name, after `cursor` (empty: from the start); `limit` 1 to 1000.
     [[nodiscard]] result<AccountPage> list(const AccountFilter& filter, std::string_view cursor,
                                            std::size_t limit);
     [[nodiscard]] result<std::uint64_t> count();

@@ -21,7 +21,6 @@ enum class AuthError : std::uint8_t {
     invalid_owned,  ///< Neither an address, nor a domain, nor `*`.
     invalid_password,   ///< Empty, over 1,024 octets, not UTF-8, or prohibited by SASLprep.
     invalid_rule,       ///< A rule's mode is none of enforce, observe, off.
-    invalid_cursor,     ///< Not a cursor that list() gave.
     key_file,           ///< A key under STATE/keys cannot be read or made, or has the wrong size.
     sasl_library,       ///< Cyrus SASL does not start.
     mechanism_missing,  ///< A mechanism's plug-in is not installed (libsasl2-modules).

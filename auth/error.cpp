@@ -1,0 +1,58 @@
+#include "auth/error.hpp"
+
+namespace postern::auth {
+namespace {
+
+class Category final : public boost::system::error_category {
+  public:
+    const char* name() const noexcept override { return "postern.auth"; }
+    std::string message(int value) const override {
+        switch (static_cast<AuthError>(value)) {
+            case AuthError::store_locked:
+                return "the account store is locked by another process";
+            case AuthError::store_damaged:
+                return "the account store is damaged";
+            case AuthError::store_newer_schema:
+                return "the account store was made by a newer postern";
+            case AuthError::store_io:
+                return "the account store cannot be read or written";
+            case AuthError::not_found:
+                return "no such account";
+            case AuthError::already_exists:
+                return "the account exists already";
+            case AuthError::invalid_name:
+                return "an account's name must be an address, like ann@example.net";
+            case AuthError::invalid_owned:
+                return "owned must be an address, a domain or *";
+            case AuthError::invalid_password:
+                return "a password must be UTF-8 of 1 to 1024 octets without control or private "
+                       "characters";
+            case AuthError::invalid_rule:
+                return "a rule's mode must be enforce, observe or off";
+            case AuthError::key_file:
+                return "a key file cannot be used";
+            case AuthError::sasl_library:
+                return "Cyrus SASL does not start";
+            case AuthError::mechanism_missing:
+                return "a mechanism of Cyrus SASL is missing: install libsasl2-modules";
+        }
+        return "unknown error";
+    }
+};
+
+}  // namespace
+
+const boost::system::error_category& auth_category() noexcept {
+    static const Category category;
+    return category;
+}
+
+boost::system::error_code make_error_code(AuthError e) noexcept {
+    return {static_cast<int>(e), auth_category()};
+}
+
+void throw_exception_from_error(const Fault& fault, const boost::source_location& /*where*/) {
+    throw boost::system::system_error(fault.code, fault.text);
+}
+
+}  // namespace postern::auth

@@ -1,0 +1,109 @@
+#include "auth/password_memory.hpp"
+
+#include <cstring>
+#include <mutex>
+
+#include "auth/lru.hpp"
+
+namespace postern::auth {
+namespace {
+
+constexpr std::size_t shard_count = 16;
+
+struct TagHash {
+    [[nodiscard]] std::size_t operator()(const Digest& tag) const noexcept {
+        std::size_t value = 0;
+        std::memcpy(&value, tag.data(), sizeof value);
+        return value;
+    }
+};
+
+void append_number(std::string& out, std::uint64_t value) {
+    for (int shift = 56; shift >= 0; shift -= 8)
+        out.push_back(static_cast<char>(value >> shift & 0xFF));
+}
+
+// Each part behind its length, so that no two lists of parts read the same.
+void append_part(std::string& out, std::string_view part) {
+    append_number(out, part.size());
+    out.append(part);
+}
+
+}  // namespace
+
+struct PasswordMemory::Shard {
+    explicit Shard(std::size_t capacity) : until(capacity) {}
+    mutable std::mutex mutex;
+    Lru<Digest, std::chrono::steady_clock::time_point, TagHash> until;
+};
+
+PasswordMemory::PasswordMemory() : PasswordMemory(Settings()) {}
+
+PasswordMemory::PasswordMemory(Settings settings) : settings_(std::move(settings)), key_(32, '\0') {
+    settings_.random({reinterpret_cast<unsigned char*>(key_.data()), key_.size()});
+    for (std::size_t i = 0; i < shard_count; ++i)
+        shards_.push_back(std::make_unique<Shard>(settings_.entries / shard_count));
+}
+
+PasswordMemory::~PasswordMemory() {
+    wipe(key_.data(), key_.size());
+}
+
+Digest PasswordMemory::tag(const AccountRecord& account, std::string_view credential,
+                           std::string_view password) const {
+    std::string text;
+    text.reserve(64 + account.name.size() + credential.size() + password.size());
+    append_part(text, "remembered");
+    append_number(text, account.version);
+    append_part(text, account.name);
+    append_part(text, credential);
+    append_part(text, password);
+    const Digest made = hmac_sha256(key_, text);
+    wipe(text.data(), text.size());
+    return made;
+}
+
+void PasswordMemory::remember(const AccountRecord& account, std::string_view credential,
+                              std::string_view password) {
+    const Digest made = tag(account, credential, password);
+    Shard& shard = *shards_[made.back() % shard_count];
+    const auto until = settings_.now() + settings_.lifetime;
+    const std::scoped_lock lock(shard.mutex);
+    shard.until.put(made, until);
+}
+
+std::optional<std::string> PasswordMemory::check(const AccountRecord& account,
+                                                 std::string_view password) const {
+    for (const Credential& credential : account.credentials) {
+        if (!credential.verifier) continue;
+        const Digest made = tag(account, credential.name, password);
+        Shard& shard = *shards_[made.back() % shard_count];
+        const std::scoped_lock lock(shard.mutex);
+        const auto* const until = shard.until.find(made);
+        if (until == nullptr) continue;
+        if (settings_.now() < *until) return credential.name;
+        shard.until.erase(made);
+    }
+    return std::nullopt;
+}
+
+std::string PasswordMemory::secret_hash(std::string_view account, std::string_view password) const {
+    std::string text;
+    append_part(text, "failed");
+    append_part(text, account);
+    append_part(text, password);
+    const Digest made = hmac_sha256(key_, text);
+    wipe(text.data(), text.size());
+    return hex(view(made).substr(0, 8));
+}
+
+std::size_t PasswordMemory::size() const {
+    std::size_t all = 0;
+    for (const auto& shard : shards_) {
+        const std::scoped_lock lock(shard->mutex);
+        all += shard->until.size();
+    }
+    return all;
+}
+
+}  // namespace postern::auth
