@@ -42,11 +42,19 @@ class Sink:
         self._binary = binary
         self._folder = folder
         self._name = name
-        self._tls = tls
+        self.options: list[str] = []
+        if tls is not None:
+            self.use_tls(tls)
         self._program: Program | None = None
         self.mail_folder = folder / f"{name}.mails"
         self.mail_folder.mkdir()
         hand_over(self.mail_folder)
+
+    def use_tls(self, certificate: Certificate, *, implicit: bool = False, require_auth: bool = False) -> None:
+        """From the next start on: STARTTLS, or TLS from the first octet; MAIL only after AUTH."""
+        self.options = ["--tls", f"{certificate.certificate},{certificate.key}"]
+        self.options += ["--implicit-tls"] if implicit else []
+        self.options += ["--require-auth"] if require_auth else []
 
     @property
     def where(self) -> str:
@@ -55,9 +63,7 @@ class Sink:
 
     def start(self, *faults: str) -> Sink:
         """Starts it, with faults as `postern sink --fault` takes them; the address stays the same."""
-        argv = [str(self._binary), "sink", "--listen", self.where, "--dir", str(self.mail_folder)]
-        if self._tls is not None:
-            argv += ["--tls", f"{self._tls.certificate},{self._tls.key}"]
+        argv = [str(self._binary), "sink", "--listen", self.where, "--dir", str(self.mail_folder), *self.options]
         for fault in faults:
             argv += ["--fault", fault]
         program = Program(self._name, argv, self._folder)

@@ -1,0 +1,149 @@
+"""Limits on messages, recipients and connections: at the bound a clear answer, true to the second."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from conftest import Place
+from postern.relay import ANN, PASSWORD
+from postern.smtp import Client, Closed, a_message
+
+
+def waits(text: str) -> int:
+    match = re.search(r"try again in (\d+) s", text)
+    assert match, text
+    return int(match.group(1))
+
+
+def test_messages_by_account(place: Place) -> None:
+    relay, sink = place.pair({"limits": {"transactional": {"messages": ["3/6s"]}}})
+    with relay.logged_in() as client:
+        for _ in range(3):
+            assert client.submit("ann@example.net", ["bob@example.org"], a_message()).code == 250
+        reply = client.ask("MAIL FROM:<ann@example.net>")
+        if reply.code == 250:
+            client.ask("RCPT TO:<bob@example.org>")
+            reply = client.data(a_message())
+        assert reply.heading == "451 4.7.1"
+        seconds = waits(reply.text)
+        assert 1 <= seconds <= 2
+        client.ask("RSET")
+        time.sleep(seconds)
+        assert client.submit("ann@example.net", ["bob@example.org"], a_message()).code == 250
+    assert len(sink.wait_for_mails(4)) == 4
+
+
+def test_recipients_by_account(place: Place) -> None:
+    relay, _ = place.pair({"limits": {"transactional": {"recipients": ["5/min"]}}})
+    with relay.logged_in() as client:
+        replies = client.mail("ann@example.net", *(f"r{n}@example.org" for n in range(5)))
+        assert all(reply.code == 250 for reply in replies)
+        assert client.ask("RCPT TO:<r6@example.org>").heading in ("452 4.5.3", "451 4.7.1")
+        assert client.data(a_message()).code == 250
+        client.ask("MAIL FROM:<ann@example.net>")
+        reply = client.ask("RCPT TO:<r7@example.org>")
+        assert reply.heading == "451 4.7.1" and 1 <= waits(reply.text) <= 12
+
+
+def test_one_account_does_not_eat_anothers_limit(place: Place) -> None:
+    relay, _ = place.pair({"limits": {"transactional": {"messages": ["1/hour"]}}})
+    relay.add_account("zoe@example.net", "another password")
+    for account, password in ((ANN, PASSWORD), ("zoe@example.net", "another password")):
+        with relay.logged_in(account, password) as client:
+            assert client.submit(account, ["bob@example.org"], a_message(account)).code == 250
+
+
+def test_a_refused_message_gives_its_token_back(place: Place) -> None:
+    relay, _ = place.pair({"limits": {"transactional": {"messages": ["1/hour"]}}})
+    with relay.logged_in() as client:
+        reply = client.submit("ann@example.net", ["bob@example.org"], a_message("eve@example.com"))
+        assert reply.code == 550
+        assert client.submit("ann@example.net", ["bob@example.org"], a_message()).code == 250
+
+
+def test_the_rule_in_observe_mode_only_tells(place: Place) -> None:
+    relay, sink = place.pair({"limits": {"transactional": {"messages": ["1/hour"]}}, "rules": {"limits": "observe"}})
+    with relay.logged_in() as client:
+        for _ in range(3):
+            assert client.submit("ann@example.net", ["bob@example.org"], a_message()).code == 250
+    assert len(sink.wait_for_mails(3)) == 3
+    assert relay.metrics().total("postern_verdicts_total", rule="limits", mode="observe", verdict="throttle") >= 1
+
+
+def test_connections_by_source(place: Place) -> None:
+    relay, _ = place.pair({"resources": {"max_connections_per_source": 5}})
+    held = [relay.plain(source="127.0.0.21") for _ in range(5)]
+    with Client(relay.submission, source="127.0.0.21") as client:
+        assert client.reply().heading == "421 4.7.0"
+        assert client.closed()
+    with relay.plain(source="127.0.0.22"):
+        pass
+    held.pop().close()
+    time.sleep(0.3)
+    held.append(relay.plain(source="127.0.0.21"))
+    for each in held:
+        each.close()
+
+
+def test_connections_that_logged_in_do_not_count_by_source(place: Place) -> None:
+    relay, _ = place.pair({"resources": {"max_connections_per_source": 3}})
+    held = [relay.logged_in() for _ in range(8)]
+    assert all(each.ask("NOOP").code == 250 for each in held)
+    for each in held:
+        each.close()
+
+
+def test_connections_by_account(place: Place) -> None:
+    relay, _ = place.pair({"resources": {"max_connections_per_account": 2}})
+    held = [relay.logged_in() for _ in range(2)]
+    with relay.encrypted() as client:
+        assert client.auth_plain(ANN, PASSWORD).heading == "421 4.7.0"
+        assert client.closed()
+    for each in held:
+        each.close()
+
+
+def test_connections_in_all(place: Place) -> None:
+    relay, _ = place.pair({"resources": {"max_connections": 4}})
+    held = [relay.plain(source=f"127.0.0.{31 + n}") for n in range(4)]
+    with Client(relay.submission, source="127.0.0.60") as client:
+        assert client.reply().heading == "421 4.7.0"
+    for each in held:
+        each.close()
+
+
+def test_bodies_beyond_the_budget_are_put_off(place: Place) -> None:
+    relay, _ = place.pair({"resources": {"body_memory": "1MiB"}})
+    held: list[Client] = []
+    try:
+        put_off = 0
+        for _ in range(12):
+            client = relay.logged_in()
+            held.append(client)
+            reply = client.ask("MAIL FROM:<ann@example.net> SIZE=240000")
+            if reply.code == 250:
+                client.ask("RCPT TO:<bob@example.org>")
+                assert client.ask("DATA").code == 354
+                client.send(b"From: ann@example.net\r\n\r\n" + b"x" * 70 + b"\r\n" * 100)
+            else:
+                assert reply.heading == "452 4.3.1"
+                put_off += 1
+        assert put_off > 0
+    finally:
+        for client in held:
+            client.close()
+
+
+@pytest.mark.parametrize("key", ["max_connections", "max_connections_per_source"])
+def test_a_refused_connection_is_counted(place: Place, key: str) -> None:
+    relay, _ = place.pair({"resources": {key: 1}})
+    with relay.plain():
+        with Client(relay.submission) as client:
+            try:
+                assert client.reply().code == 421
+            except Closed:
+                pytest.fail("closed without an answer")
+    assert relay.metrics().total("postern_connections_total", result="full") == 1
