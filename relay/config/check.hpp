@@ -16,13 +16,15 @@ enum class Status : std::uint8_t { ok, warn, fail };
 
 /// One line of `postern check`.
 struct Finding {
-    std::string check;  ///< "file", "rights", "certificate", "dns", "upstream", "state", "spool", "clock"
+    std::string
+        check;  ///< "file", "rights", "certificate", "dns", "upstream", "state", "spool", "clock"
     Status status = Status::ok;
     std::string text;
     std::string fix;  ///< What to do; empty when ok.
 };
 
-/// The user that `serve` becomes; of process::choose_user, handed in so that this room needs no other.
+/// The user that `serve` becomes; of process::choose_user, handed in so that this room needs no
+/// other.
 struct RunsAs {
     std::string name;
     std::uint32_t uid = 0;
@@ -33,12 +35,13 @@ struct RunsAs {
 struct CheckOptions {
     bool offline = false;  ///< No DNS, no connection.
     RunsAs user;
-    /// Connects and logs in to each upstream: greeting, EHLO, STARTTLS, AUTH. Blocks. Null: left out.
+    /// Connects and logs in to each upstream: greeting, EHLO, STARTTLS, AUTH. Blocks. Null: left
+    /// out.
     std::function<std::vector<Finding>(const Config&)> upstreams;
 };
 
-/// What `postern check` finds; blocks (files, names, connections). With a configuration that does not load, its faults
-/// are all there is.
+/// What `postern check` finds; blocks (files, names, connections). With a configuration that does
+/// not load, its faults are all there is.
 [[nodiscard]] std::vector<Finding> check(const Loaded& loaded, const CheckOptions& options);
 
 /// True when one of them is a failure: exit 1.

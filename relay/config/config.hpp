@@ -3,21 +3,24 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "policy/window.hpp"
+#include "policy/decide.hpp"
+#include "policy/rule.hpp"
 #include "proto/secret.hpp"
 #include "relay/config/network.hpp"
 #include "relay/event/event.hpp"
 
 namespace postern::relay::config {
 
-// One struct a section of postern.toml and one member a key, by the same names. What a key does stands in
-// deploy/postern.toml; here stand units and what a value has become after loading. Paths are absolute.
+// One struct a section of postern.toml and one member a key, by the same names. What a key does
+// stands in deploy/postern.toml; here stand units and what a value has become after loading. Paths
+// are absolute.
 
 using Duration = std::chrono::milliseconds;
 
@@ -46,7 +49,8 @@ struct Server {
     std::string state = "/var/lib/postern";
     std::vector<Listen> listen;
     std::vector<Network> proxy_from;
-    std::vector<AdminListen> admin;  ///< At least one is a Unix socket, and the first of those is the CLI's.
+    std::vector<AdminListen>
+        admin;  ///< At least one is a Unix socket, and the first of those is the CLI's.
     std::vector<Network> metrics_from;
     std::string user;           ///< Empty: process::choose_user decides.
     std::string contact;        ///< Never empty: postmaster@ by default.
@@ -135,8 +139,8 @@ struct Upstream {
     UpstreamRole role = UpstreamRole::primary;
     Address address;
     bool implicit_tls = false;  ///< Unset: on port 465.
-    /// `none` needs a loopback or private address, or `insecure`: of a literal that is checked at load, of a name
-    /// whoever connects checks what it resolved to (may_go_plain).
+    /// `none` needs a loopback or private address, or `insecure`: of a literal that is checked at
+    /// load, of a name whoever connects checks what it resolved to (may_go_plain).
     UpstreamTls tls = UpstreamTls::verify;
     std::string ca;  ///< PEM; empty: the system's.
     bool insecure = false;
@@ -145,13 +149,7 @@ struct Upstream {
     std::uint32_t concurrency = 20;
 };
 
-/// A plan's limits by account; an empty list is no limit.
-struct Plan {
-    std::vector<policy::Window> messages;
-    std::vector<policy::Window> recipients;
-};
-
-enum class Mode : std::uint8_t { enforce, observe, off };
+using policy::Mode;
 
 struct Rules {
     Mode sender_ownership = Mode::enforce;
@@ -161,7 +159,8 @@ struct Rules {
 };
 
 struct Dns {
-    std::vector<std::string> resolvers;  ///< IP literals, with a port where not 53; none: the system's.
+    std::vector<std::string>
+        resolvers;  ///< IP literals, with a port where not 53; none: the system's.
 };
 
 enum class LogKind : std::uint8_t { standard_output, journald, file };
@@ -187,25 +186,27 @@ struct Config {
     Auth auth;
     Delivery delivery;
     Spool spool;
-    std::vector<Upstream> upstream;      ///< At least one, in the file's order.
-    std::map<std::string, Plan> limits;  ///< By plan; "transactional" is always there.
+    std::vector<Upstream> upstream;  ///< At least one, in the file's order.
+    /// By plan; "transactional" is always there. What a plan does not name it has as transactional
+    /// is documented.
+    std::map<std::string, policy::PlanLimits, std::less<>> limits{
+        {"transactional", policy::PlanLimits::transactional()}};
     Rules rules;
     Dns dns;
     Log log;
 
-    std::string file;                  ///< The file read; empty: none.
-    std::vector<std::string> notices;  ///< Whole sentences for the log: keys without effect, variables passed over.
+    std::string file;  ///< The file read; empty: none.
+    std::vector<std::string>
+        notices;  ///< Whole sentences for the log: keys without effect, variables passed over.
 
-    /// The limits of `plan`, or of "transactional" where there is no such plan.
-    [[nodiscard]] const Plan& plan(std::string_view plan) const;
     /// The Unix socket that the CLI speaks to.
     [[nodiscard]] const std::string& admin_socket() const;
 };
 
 using ConfigPtr = std::shared_ptr<const Config>;
 
-/// True where mail to this peer address (an IP literal) may go without TLS: loopback and private networks, or
-/// `insecure`.
+/// True where mail to this peer address (an IP literal) may go without TLS: loopback and private
+/// networks, or `insecure`.
 [[nodiscard]] bool may_go_plain(const Upstream& upstream, std::string_view peer_address);
 
 }  // namespace postern::relay::config

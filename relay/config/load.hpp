@@ -24,17 +24,18 @@ struct Fault {
 /// What a load reads beside the file; all passed in, so that tests need no process of their own.
 struct Surroundings {
     std::vector<std::pair<std::string, std::string>> environment;
-    std::string hostname;          ///< The system's; used where it has a dot.
-    std::string working_directory; ///< For relative paths from the environment.
+    std::string hostname;           ///< The system's; used where it has a dot.
+    std::string working_directory;  ///< For relative paths from the environment.
     /// A whole file, at most 1 MiB; empty where it cannot be read, with the reason in `error`.
-    std::function<std::optional<std::string>(const std::string& path, std::string& error)> read_file;
+    std::function<std::optional<std::string>(const std::string& path, std::string& error)>
+        read_file;
 
     /// Of this process.
     [[nodiscard]] static Surroundings of_process();
 };
 
 enum class Need : std::uint8_t {
-    everything,  ///< What `serve` needs: a hostname, a certificate, an upstream.
+    everything,     ///< What `serve` needs: a hostname, a certificate, an upstream.
     what_is_there,  ///< Defaults hold for whatever is missing, even the whole file.
 };
 
@@ -47,11 +48,14 @@ struct Loaded {
 /// `-c FILE`, else POSTERN_CONFIG, else /etc/postern/postern.toml.
 [[nodiscard]] std::string choose_file(std::string_view option, const Surroundings& around);
 
-/// Reads `file` and the environment over it (the environment wins). A file that does not exist is a fault unless it was
-/// not named (`named` false) and either an upstream is in the environment or `need` is what_is_there. Never throws.
-[[nodiscard]] Loaded load(const std::string& file, bool named, const Surroundings& around, Need need);
+/// Reads `file` and the environment over it (the environment wins). A file that does not exist is a
+/// fault unless it was not named (`named` false) and either an upstream is in the environment or
+/// `need` is what_is_there. Never throws.
+[[nodiscard]] Loaded load(const std::string& file, bool named, const Surroundings& around,
+                          Need need);
 
 /// As `load`, of a text; `file` names it in faults and its folder is where relative paths start.
-[[nodiscard]] Loaded load_text(std::string_view text, const std::string& file, const Surroundings& around, Need need);
+[[nodiscard]] Loaded load_text(std::string_view text, const std::string& file,
+                               const Surroundings& around, Need need);
 
 }  // namespace postern::relay::config

@@ -8,8 +8,8 @@
 
 namespace postern::relay::config {
 
-/// An IPv4 or IPv6 network, "192.0.2.0/24", "::1". IPv4 is kept as IPv4-mapped IPv6, so that a mapped peer address of
-/// a dual-stack listener matches too.
+/// An IPv4 or IPv6 network, "192.0.2.0/24", "::1". IPv4 is kept as IPv4-mapped IPv6, so that a
+/// mapped peer address of a dual-stack listener matches too.
 class Network {
   public:
     /// Empty where `text` is no address or network, or where bits behind the mask are set.
@@ -25,7 +25,8 @@ class Network {
     unsigned bits_ = 128;  ///< Of the mapped form.
 };
 
-/// An IP literal without brackets, in its canonical text; empty where it is none. IPv4-mapped IPv6 becomes IPv4.
+/// An IP literal without brackets, in its canonical text; empty where it is none. IPv4-mapped IPv6
+/// becomes IPv4.
 [[nodiscard]] std::optional<std::string> canonical_address(std::string_view text);
 /// Loopback, of either family.
 [[nodiscard]] bool is_loopback(std::string_view address);

@@ -1,0 +1,25 @@
+#include "relay/config/config.hpp"
+
+#include <algorithm>
+
+namespace postern::relay::config {
+
+std::vector<Certificate> Tls::all() const {
+    std::vector<Certificate> out;
+    if (!certificate.empty()) out.push_back({certificate, key});
+    out.insert(out.end(), certificates.begin(), certificates.end());
+    return out;
+}
+
+const std::string& Config::admin_socket() const {
+    static const std::string none;
+    const auto it =
+        std::ranges::find_if(server.admin, [](const AdminListen& a) { return !a.path.empty(); });
+    return it == server.admin.end() ? none : it->path;
+}
+
+bool may_go_plain(const Upstream& upstream, std::string_view peer_address) {
+    return upstream.insecure || is_private(peer_address);
+}
+
+}  // namespace postern::relay::config

@@ -1,0 +1,238 @@
+#include "relay/config/finish.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+#include "relay/config/names.hpp"
+
+namespace postern::relay::config {
+namespace {
+
+class Finish {
+  public:
+    Finish(Config& config, const Node& root, Reading& reading)
+        : c_(config), root_(root), r_(reading) {}
+
+    void run() {
+        server();
+        tls();
+        auth();
+        delivery();
+        if (c_.spool.path.empty()) c_.spool.path = c_.server.state + "/spool";
+        upstreams();
+    }
+
+  private:
+    [[nodiscard]] bool strict() const { return r_.need == Need::everything; }
+
+    /// The deepest node on a dotted path; what is missing is told at the place of its section.
+    [[nodiscard]] const Node* deepest(std::string_view path, bool& whole) const {
+        const Node* node = &root_;
+        whole = true;
+        while (!path.empty()) {
+            const auto dot = path.find('.');
+            const std::string_view step = path.substr(0, dot);
+            const Node* next = nullptr;
+            std::size_t index = 0;
+            if (node->kind == Node::Kind::list) {
+                std::from_chars(step.data(), step.data() + step.size(), index);
+                if (index < node->items.size()) next = &node->items[index];
+            } else {
+                next = node->find(step);
+            }
+            if (next == nullptr) {
+                whole = false;
+                return node;
+            }
+            node = next;
+            path.remove_prefix(dot == std::string_view::npos ? path.size() : dot + 1);
+        }
+        return node;
+    }
+    [[nodiscard]] bool given(std::string_view path) const {
+        bool whole = false;
+        (void)deepest(path, whole);
+        return whole;
+    }
+    void fault(std::string path, std::string text) {
+        bool whole = false;
+        const Where where = deepest(path, whole)->where;
+        r_.fault(where, std::move(path), std::move(text));
+    }
+
+    void server() {
+        Server& s = c_.server;
+        if (s.state.ends_with('/') && s.state.size() > 1) s.state.pop_back();
+        hostname();
+        if (s.listen.empty() && !given("server.listen")) {
+            s.listen = {{"::", 587, ListenTls::starttls, false, "587"},
+                        {"::", 465, ListenTls::implicit, false, "465"}};
+        } else if (s.listen.empty() && strict() && r_.faults.empty()) {
+            fault("server.listen",
+                  "no listener; write one like \"[::]:587 starttls\", or leave the key out");
+        }
+        std::set<std::pair<std::string, std::uint16_t>> places;
+        for (const Listen& listen : s.listen) {
+            if (!places.emplace(listen.address, listen.port).second) {
+                fault("server.listen", fmt::format("port {} of {} is listed twice; keep one",
+                                                   listen.port, listen.address));
+            }
+            if (listen.proxy && s.proxy_from.empty()) {
+                fault("server.listen", fmt::format("listener {} expects a PROXY header, and nobody "
+                                                   "may send one; name the proxies in "
+                                                   "server.proxy_from",
+                                                   quoted(listen.name)));
+            }
+        }
+        const auto is_unix = [](const AdminListen& a) { return !a.path.empty(); };
+        if (std::ranges::none_of(s.admin, is_unix))
+            s.admin.insert(s.admin.begin(), {s.state + "/admin.sock", "", 0});
+    }
+
+    void hostname() {
+        Server& s = c_.server;
+        const bool refused = given("server.hostname") && s.hostname.empty();
+        const std::string systems = lower_case(r_.around.hostname);
+        if (s.hostname.empty() && systems.find('.') != std::string::npos && is_host_name(systems))
+            s.hostname = systems;
+        if (s.hostname.empty() && strict() && !refused) {
+            fault("server.hostname", fmt::format("not set, and the system's name {} has no dot; "
+                                                 "set it to the name that mail programs use, "
+                                                 "like \"smtp.example.net\"",
+                                                 quoted(r_.around.hostname)));
+        }
+        if (s.hostname.empty()) s.hostname = "localhost.localdomain";
+        std::string domain = s.hostname;
+        const auto dot = domain.find('.');
+        if (domain.find('.', dot + 1) != std::string::npos) domain.erase(0, dot + 1);
+        if (s.contact.empty()) s.contact = "postmaster@" + domain;
+        if (s.abuse_contact.empty()) s.abuse_contact = "postmaster@" + domain;
+    }
+
+    void pair(const std::string& path, const Certificate& one) {
+        const bool has_certificate = given(path + ".certificate");
+        const bool has_key = given(path + ".key");
+        if (has_certificate && !has_key)
+            fault(path + ".key", "not set; name the file with the certificate's private key");
+        if (has_key && !has_certificate)
+            fault(path + ".certificate", "not set; name the file with the key's certificate");
+        if (!has_key && !has_certificate && one.certificate.empty() && path != "tls") {
+            fault(path, "names neither certificate nor key");
+        }
+    }
+
+    void tls() {
+        pair("tls", {c_.tls.certificate, c_.tls.key});
+        for (std::size_t i = 0; i < c_.tls.certificates.size(); ++i) {
+            pair(fmt::format("tls.certificates.{}", i), c_.tls.certificates[i]);
+        }
+        if (strict() && !given("tls.certificate") && !given("tls.key") &&
+            c_.tls.certificates.empty()) {
+            fault("tls.certificate",
+                  "not set; name the file with the certificate of the host name (PEM), and its key "
+                  "in tls.key");
+        }
+    }
+
+    void auth() {
+        auto& mechanisms = c_.auth.mechanisms;
+        std::vector<std::string> once;
+        for (std::string& m : mechanisms) {
+            if (std::ranges::find(once, m) == once.end()) once.push_back(std::move(m));
+        }
+        mechanisms = std::move(once);
+        if (mechanisms.empty())
+            fault("auth.mechanisms",
+                  "no mechanism; write at least one, like \"PLAIN\", or leave the key out");
+    }
+
+    void delivery() {
+        const Retry& retry = c_.delivery.retry;
+        if (retry.max < retry.first)
+            fault("delivery.retry.max", "less than delivery.retry.first; write at least as much");
+        if (retry.give_up <= retry.first) {
+            fault("delivery.retry.give_up",
+                  "not more than delivery.retry.first: nothing would be tried twice; write more");
+        }
+        if (c_.delivery.retry.warn_after >= retry.give_up && given("delivery.retry.warn_after")) {
+            fault("delivery.retry.warn_after", "not less than delivery.retry.give_up; write less");
+        }
+    }
+
+    void upstreams() {
+        if (c_.upstream.empty() && strict() && !given("upstream")) {
+            fault("upstream",
+                  "no way out for mail; write [[upstream]] with an address, like "
+                  "\"smtp.provider.example:587\"");
+        } else if (c_.upstream.empty() && strict() && r_.faults.empty()) {
+            fault("upstream",
+                  "the list is empty; write at least one, with an address like "
+                  "\"smtp.provider.example:587\"");
+        }
+        std::size_t primaries = 0;
+        std::size_t fallbacks = 0;
+        for (std::size_t i = 0; i < c_.upstream.size(); ++i) {
+            Upstream& u = c_.upstream[i];
+            const bool primary = u.role == UpstreamRole::primary;
+            const std::size_t number = primary ? ++primaries : ++fallbacks;
+            if (u.name.empty() && !given(fmt::format("upstream.{}.name", i))) {
+                u.name = primary ? "primary" : "fallback";
+                if (number > 1) u.name += std::to_string(number);
+            }
+            upstream(fmt::format("upstream.{}", i), u);
+        }
+        std::set<std::string> names;
+        for (std::size_t i = 0; i < c_.upstream.size(); ++i) {
+            const std::string& name = c_.upstream[i].name;
+            if (!name.empty() && !names.insert(name).second) {
+                fault(fmt::format("upstream.{}.name", i),
+                      fmt::format("{} is the name of another upstream; write one of its own",
+                                  quoted(name)));
+            }
+        }
+    }
+
+    void upstream(const std::string& path, Upstream& u) {
+        if (!given(path + ".address")) {
+            if (strict())
+                fault(path + ".address", "not set; write one like \"smtp.provider.example:587\"");
+            return;
+        }
+        if (!given(path + ".implicit_tls"))
+            u.implicit_tls = u.address.port == 465 && u.tls != UpstreamTls::none;
+        if (u.implicit_tls && u.tls == UpstreamTls::none) {
+            fault(path + ".implicit_tls", "contradicts tls = \"none\"; keep one of them");
+        }
+        if (u.tls == UpstreamTls::none && canonical_address(u.address.host) &&
+            !may_go_plain(u, u.address.host)) {
+            fault(path + ".tls", fmt::format("\"none\" would send mail and login in clear text to "
+                                             "{}; use \"verify\", or set insecure = "
+                                             "true",
+                                             u.address.host));
+        }
+        const bool has_secret = given(path + ".password") || given(path + ".password_file");
+        if (given(path + ".username") && !has_secret && strict()) {
+            fault(path + ".password_file",
+                  "not set, but username is; name the file with the password, or leave both out");
+        }
+        if (has_secret && !given(path + ".username")) {
+            fault(path + ".username",
+                  "not set, but a password is; write the login name, or leave both out");
+        }
+    }
+
+    Config& c_;
+    const Node& root_;
+    Reading& r_;
+};
+
+}  // namespace
+
+void finish(Config& config, const Node& root, Reading& reading) {
+    Finish(config, root, reading).run();
+}
+
+}  // namespace postern::relay::config

@@ -1,0 +1,216 @@
+// Values that name a place: listeners, networks, resolvers, upstreams, the log.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "relay/config/formats.hpp"
+#include "relay/config/names.hpp"
+
+namespace postern::relay::config::formats {
+namespace {
+
+constexpr std::string_view listen_example =
+    "write one like \"[::]:587 starttls\" or \"0.0.0.0:465 tls\"";
+
+std::vector<std::string_view> words_of(std::string_view text) {
+    std::vector<std::string_view> words;
+    while (!(text = trimmed(text)).empty()) {
+        const auto space = text.find_first_of(" \t");
+        words.push_back(text.substr(0, space));
+        text.remove_prefix(words.back().size());
+    }
+    return words;
+}
+
+/// The word's fault, or empty.
+std::string apply_word(std::string_view word, Listen& listen, bool& security_given) {
+    if (word == "starttls" || word == "tls") {
+        if (security_given) return "has both starttls and tls; write one of them";
+        security_given = true;
+        listen.tls = word == "tls" ? ListenTls::implicit : ListenTls::starttls;
+        return "";
+    }
+    if (word == "proxy") {
+        listen.proxy = true;
+        return "";
+    }
+    if (word.starts_with("name=")) {
+        listen.name = word.substr(5);
+        if (is_label(listen.name)) return "";
+        return fmt::format(
+            "{} is no name; use up to 64 letters, digits, dots, dashes and underscores",
+            quoted(listen.name));
+    }
+    if (word == "devices" || word.starts_with("mechanisms=")) {
+        return fmt::format(
+            "{} belongs to a later version; this one knows starttls, tls, proxy, name=N",
+            quoted(word));
+    }
+    return fmt::format("does not know the word {}; the words are starttls, tls, proxy, name=N",
+                       quoted(word));
+}
+
+}  // namespace
+
+void ListenOn::read(Reading& r, const Node& node, const std::string& key, Listen& out) const {
+    const auto text = text_of(r, node, key, "a listener like \"[::]:587 starttls\"");
+    if (!text) return;
+    const auto words = words_of(*text);
+    const auto place = words.empty() ? std::nullopt : parse_host_port(words.front());
+    if (!place || !place->literal || !place->port) {
+        r.fault(node.where, key,
+                fmt::format("{} is no address and port; {}", quoted(*text), listen_example));
+        return;
+    }
+    Listen listen;
+    listen.address = place->host;
+    listen.port = *place->port;
+    bool security_given = false;
+    for (std::size_t i = 1; i < words.size(); ++i) {
+        const std::string wrong = apply_word(words[i], listen, security_given);
+        if (!wrong.empty()) {
+            r.fault(node.where, key, fmt::format("{} {}", quoted(*text), wrong));
+            return;
+        }
+    }
+    if (!security_given) {
+        r.fault(node.where, key,
+                fmt::format("{} says neither starttls nor tls; {}", quoted(*text), listen_example));
+        return;
+    }
+    if (listen.name.empty()) listen.name = std::to_string(listen.port);
+    out = std::move(listen);
+}
+
+void AdminOn::read(Reading& r, const Node& node, const std::string& key, AdminListen& out) const {
+    constexpr std::size_t longest_path = 107;  // sun_path
+    const auto text = text_of(r, node, key, "\"unix:/PATH\" or an address and port");
+    if (!text) return;
+    if (text->starts_with("unix:")) {
+        const std::string path = text->size() > 5 ? r.absolute(node, text->substr(5)) : "";
+        if (path.empty() || path.size() > longest_path) {
+            r.fault(node.where, key,
+                    fmt::format("{} is no path of a socket; write one like "
+                                "\"unix:/run/postern/admin.sock\" (at most "
+                                "{} octets)",
+                                quoted(*text), longest_path));
+            return;
+        }
+        out = {path, "", 0};
+        return;
+    }
+    const auto place = parse_host_port(*text);
+    if (!place || !place->literal || !place->port) {
+        r.fault(node.where, key,
+                fmt::format("{} is no address and port; write one like \"127.0.0.1:8025\" or "
+                            "\"unix:/run/postern/admin.sock\"",
+                            quoted(*text)));
+        return;
+    }
+    out = {"", place->host, *place->port};
+}
+
+void Networks::read(Reading& r, const Node& node, const std::string& key, Network& out) const {
+    const auto text = text_of(r, node, key, "a network like \"192.0.2.0/24\"");
+    if (!text) return;
+    const auto network = Network::parse(*text);
+    if (!network) {
+        r.fault(node.where, key,
+                fmt::format("{} is no network; write one like \"192.0.2.0/24\", \"2001:db8::/32\" "
+                            "or \"192.0.2.7\" (no "
+                            "bits set behind the slash's count)",
+                            quoted(*text)));
+        return;
+    }
+    out = *network;
+}
+
+void Resolver::read(Reading& r, const Node& node, const std::string& key, std::string& out) const {
+    const auto text = text_of(r, node, key, "the address of a resolver");
+    if (!text) return;
+    const auto place = parse_host_port(*text);
+    if (!place || !place->literal) {
+        r.fault(node.where, key,
+                fmt::format("{} is no address of a resolver; write one like \"192.0.2.53\" or "
+                            "\"[2001:db8::53]:5353\"",
+                            quoted(*text)));
+        return;
+    }
+    const bool six = place->host.find(':') != std::string::npos;
+    out = place->host;
+    if (place->port)
+        out = fmt::format("{}{}{}:{}", six ? "[" : "", place->host, six ? "]" : "", *place->port);
+}
+
+void UpstreamAddress::read(Reading& r, const Node& node, const std::string& key,
+                           Address& out) const {
+    constexpr std::string_view example =
+        "write one like \"smtp.provider.example:587\" or \"[2001:db8::1]:465\"";
+    const auto text = text_of(r, node, key, "a host and port like \"smtp.provider.example:587\"");
+    if (!text) return;
+    for (const std::string_view later : {"mx:", "srv:"}) {
+        if (text->starts_with(later)) {
+            r.fault(node.where, key,
+                    fmt::format("{} belongs to a later version; {}", quoted(later), example));
+            return;
+        }
+    }
+    const auto place = parse_host_port(trimmed(*text));
+    if (!place) {
+        r.fault(node.where, key, fmt::format("{} is no host and port; {}", quoted(*text), example));
+        return;
+    }
+    out.host = place->host;
+    out.port = place->port.value_or(587);
+}
+
+void Windows::read(Reading& r, const Node& node, const std::string& key,
+                   policy::Window& out) const {
+    const auto text = text_of(r, node, key, "a window like \"60/min\"");
+    if (!text) return;
+    const auto window = policy::parse_window(*text);
+    if (!window) {
+        r.fault(
+            node.where, key,
+            fmt::format("{} is no window; write one like \"60/min\", \"9/10min\" or \"5000/day\"",
+                        quoted(*text)));
+        return;
+    }
+    out = *window;
+}
+
+void Target::read(Reading& r, const Node& node, const std::string& key, LogTarget& out) const {
+    const auto text = text_of(r, node, key, "\"stdout\", \"journald\" or \"file:/PATH\"");
+    if (!text) return;
+    if (*text == "stdout") {
+        out = {LogKind::standard_output, ""};
+    } else if (*text == "journald") {
+        out = {LogKind::journald, ""};
+    } else if (text->starts_with("file:") && text->size() > 5) {
+        out = {LogKind::file, r.absolute(node, text->substr(5))};
+    } else {
+        r.fault(node.where, key,
+                fmt::format("{} is not \"stdout\", \"journald\" or \"file:/PATH\"", quoted(*text)));
+    }
+}
+
+void Mechanism::read(Reading& r, const Node& node, const std::string& key, std::string& out) const {
+    static const std::vector<std::string_view> known = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256",
+                                                        "PLAIN", "LOGIN"};
+    static const std::vector<std::string_view> later = {"SCRAM-SHA-1", "SCRAM-SHA-1-PLUS",
+                                                        "EXTERNAL", "OAUTHBEARER", "XOAUTH2"};
+    const auto text = text_of(r, node, key, "a mechanism like \"PLAIN\"");
+    if (!text) return;
+    std::string upper = *text;
+    for (char& c : upper) {
+        if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+    }
+    if (std::ranges::find(known, upper) == known.end()) {
+        no_such_word(r, node, key, *text, known, later);
+        return;
+    }
+    out = std::move(upper);
+}
+
+}  // namespace postern::relay::config::formats

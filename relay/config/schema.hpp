@@ -1,0 +1,216 @@
+#pragma once
+
+#include <type_traits>
+
+#include "relay/config/config.hpp"
+#include "relay/config/formats.hpp"
+#include "relay/config/reload.hpp"
+
+// The one table of keys. A visitor is handed each key of a section with its member, its format and
+// when a change takes effect; the reader, the comparison at a reload and the environment's names
+// all walk this table, so that a key is written down once.
+//
+// A visitor V of a section S has
+//     key(name, &S::member, format, reload)   one value (or list of values)
+//     secret(name, &S::member, reload)        NAME, or NAME_file: a file that holds it
+//     table(name, &S::member)                 a table of its own keys
+//     tables(name, &S::member, reload)        a list of tables
+//     map(name, &S::member, reload)           tables by names of the operator's choice
+//     later(names)                            keys of a later version: no effect yet
+
+namespace postern::relay::config {
+
+template <typename S>
+struct Section {};
+
+using namespace std::chrono_literals;
+
+template <typename V>
+void describe(V& v, Section<Server>) {
+    using enum Reload;
+    v.key("hostname", &Server::hostname, formats::Hostname{}, restart);
+    v.key("state", &Server::state, formats::Path{}, restart);
+    v.key("listen", &Server::listen, formats::ListOf{formats::ListenOn{}}, restart);
+    v.key("proxy_from", &Server::proxy_from, formats::ListOf{formats::Networks{}, 1024},
+          connection);
+    v.key("admin", &Server::admin, formats::ListOf{formats::AdminOn{}, 16}, restart);
+    v.later("public");
+    v.key("metrics_from", &Server::metrics_from, formats::ListOf{formats::Networks{}, 1024},
+          connection);
+    v.key("user", &Server::user, formats::UserName{}, restart);
+    v.key("contact", &Server::contact, formats::Mailbox{}, live);
+    v.key("abuse_contact", &Server::abuse_contact, formats::Mailbox{}, live);
+    v.key("threads", &Server::threads, formats::Count{0, 256}, restart);
+    v.key("drain", &Server::drain, formats::Span{0ms, 10min}, live);
+}
+
+template <typename V>
+void describe(V& v, Section<Certificate>) {
+    v.key("certificate", &Certificate::certificate, formats::Path{}, Reload::connection);
+    v.key("key", &Certificate::key, formats::Path{}, Reload::connection);
+}
+
+template <typename V>
+void describe(V& v, Section<Tls>) {
+    v.key("certificate", &Tls::certificate, formats::Path{}, Reload::connection);
+    v.key("key", &Tls::key, formats::Path{}, Reload::connection);
+    v.tables("certificates", &Tls::certificates, Reload::connection);
+}
+
+template <typename V>
+void describe(V& v, Section<Resources>) {
+    using enum Reload;
+    v.key("max_connections", &Resources::max_connections, formats::Count{1, 1'000'000}, connection);
+    v.key("max_connections_per_source", &Resources::max_connections_per_source,
+          formats::Count{1, 1'000'000}, connection);
+    v.key("max_connections_per_account", &Resources::max_connections_per_account,
+          formats::Count{1, 1'000'000}, connection);
+    v.key("body_memory", &Resources::body_memory, formats::Size{1ULL << 20U, 1ULL << 44U},
+          connection);
+}
+
+template <typename V>
+void describe(V& v, Section<Message>) {
+    using enum Reload;
+    v.key("max_size", &Message::max_size, formats::Size{1ULL << 16U, 2ULL << 30U}, connection);
+    // RFC 5321 4.5.3.1.8 asks for 100 at least; less is the operator's choice.
+    v.key("max_recipients", &Message::max_recipients, formats::Count{1, 10'000}, connection);
+    v.key("bare_newline", &Message::bare_newline,
+          formats::Choice<BareNewline>{
+              {{"reject", BareNewline::reject}, {"normalize", BareNewline::normalize}}},
+          connection);
+    v.key("received_client_ip", &Message::received_client_ip, formats::Flag{}, connection);
+    v.key("return_path", &Message::return_path,
+          formats::Choice<ReturnPath>{{{"keep", ReturnPath::keep}}, {"rewrite"}}, connection);
+    v.later("bounce_domain");
+    v.key("trace_retention", &Message::trace_retention, formats::Span{1h, 24h * 3660}, connection);
+}
+
+template <typename V>
+void describe(V& v, Section<Auth>) {
+    using enum Reload;
+    v.key("mechanisms", &Auth::mechanisms, formats::ListOf{formats::Mechanism{}, 16}, connection);
+    v.key("backend", &Auth::backend,
+          formats::Choice<AuthBackend>{{{"embedded", AuthBackend::embedded}},
+                                       {"saslauthd", "sasldb", "ldapdb", "sql"}},
+          restart);
+    v.key("scram_iterations", &Auth::scram_iterations, formats::Count{4096, 65536}, connection);
+    v.later("scram_beside_crypt credential_separator failure_floor options oauth external");
+}
+
+template <typename V>
+void describe(V& v, Section<Retry>) {
+    using enum Reload;
+    v.key("first", &Retry::first, formats::Span{1s, 24h}, live);
+    v.key("factor", &Retry::factor, formats::Number{1, 10}, live);
+    v.key("max", &Retry::max, formats::Span{1s, 24h * 7}, live);
+    v.key("jitter", &Retry::jitter, formats::Number{0, 1}, live);
+    v.key("give_up", &Retry::give_up, formats::Span{1s, 24h * 30}, live);
+    v.key("warn_after", &Retry::warn_after, formats::Span{1s, 24h * 30}, live);
+}
+
+template <typename V>
+void describe(V& v, Section<Delivery>) {
+    using enum Reload;
+    v.key("mode", &Delivery::mode,
+          formats::Choice<DeliveryMode>{
+              {{"cut-through", DeliveryMode::cut_through}, {"spool", DeliveryMode::spool}}},
+          live);
+    // RFC 5321 4.5.3.2.6: a client waits 10 minutes after its dot, many a program only 60 s.
+    v.key("cut_through_deadline", &Delivery::cut_through_deadline, formats::Span{100ms, 5min},
+          live);
+    v.table("retry", &Delivery::retry);
+    v.later("dsn_upstream dsn_envelope suppress_for");
+}
+
+template <typename V>
+void describe(V& v, Section<Spool>) {
+    v.key("path", &Spool::path, formats::Path{}, Reload::restart);
+    v.key("reserve", &Spool::reserve, formats::Size{0, 1ULL << 44U}, Reload::live);
+}
+
+template <typename V>
+void describe(V& v, Section<Upstream>) {
+    using enum Reload;
+    v.key("name", &Upstream::name, formats::Label{}, live);
+    v.key("role", &Upstream::role,
+          formats::Choice<UpstreamRole>{
+              {{"primary", UpstreamRole::primary}, {"fallback", UpstreamRole::fallback}},
+              {"standby"}},
+          live);
+    v.key("address", &Upstream::address, formats::UpstreamAddress{}, live);
+    v.key("implicit_tls", &Upstream::implicit_tls, formats::Flag{}, live);
+    v.key(
+        "tls", &Upstream::tls,
+        formats::Choice<UpstreamTls>{{{"verify", UpstreamTls::verify}, {"none", UpstreamTls::none}},
+                                     {"pin", "opportunistic"}},
+        live);
+    v.key("ca", &Upstream::ca, formats::Path{}, live);
+    v.key("insecure", &Upstream::insecure, formats::Flag{}, live);
+    v.key("username", &Upstream::username, formats::Text{}, live);
+    v.secret("password", &Upstream::password, live);
+    v.key("concurrency", &Upstream::concurrency, formats::Count{1, 10'000}, live);
+    v.later(
+        "weight pin mechanism oauth rate messages_per_connection source_address default "
+        "path_replies warm_share "
+        "warm_per_day warm_cap");
+}
+
+template <typename V>
+void describe(V& v, Section<policy::PlanLimits>) {
+    v.key("messages", &policy::PlanLimits::messages, formats::ListOf{formats::Windows{}, 16},
+          Reload::live);
+    v.key("recipients", &policy::PlanLimits::recipients, formats::ListOf{formats::Windows{}, 16},
+          Reload::live);
+    v.later(
+        "bytes connections distinct_recipients recipient_domains first_time_recipients "
+        "bulk_recipients customer "
+        "sender_domain source credential");
+}
+
+template <typename V>
+void describe(V& v, Section<Rules>) {
+    const formats::Choice<Mode> mode{
+        {{"enforce", Mode::enforce}, {"observe", Mode::observe}, {"off", Mode::off}}};
+    v.key("sender_ownership", &Rules::sender_ownership, mode, Reload::live);
+    v.key("header_from", &Rules::header_from, mode, Reload::live);
+    v.key("login_guard", &Rules::login_guard, mode, Reload::live);
+    v.key("limits", &Rules::limits, mode, Reload::live);
+    v.later("suppression business_hours profile compromise marketing aup content");
+}
+
+template <typename V>
+void describe(V& v, Section<Dns>) {
+    v.key("resolvers", &Dns::resolvers, formats::ListOf{formats::Resolver{}, 8}, Reload::live);
+}
+
+template <typename V>
+void describe(V& v, Section<Log>) {
+    v.key("target", &Log::target, formats::Target{}, Reload::live);
+    v.key("level", &Log::level,
+          formats::Choice<event::Level>{{{"debug", event::Level::debug},
+                                         {"info", event::Level::info},
+                                         {"warning", event::Level::warning},
+                                         {"error", event::Level::error}}},
+          Reload::live);
+    v.key("event_retention", &Log::event_retention, formats::Span{1h, 24h * 3660}, Reload::live);
+}
+
+template <typename V>
+void describe(V& v, Section<Config>) {
+    v.table("server", &Config::server);
+    v.table("tls", &Config::tls);
+    v.table("resources", &Config::resources);
+    v.table("message", &Config::message);
+    v.table("auth", &Config::auth);
+    v.table("delivery", &Config::delivery);
+    v.table("spool", &Config::spool);
+    v.tables("upstream", &Config::upstream, Reload::live);
+    v.map("limits", &Config::limits, Reload::live);
+    v.table("rules", &Config::rules);
+    v.table("dns", &Config::dns);
+    v.table("log", &Config::log);
+    v.later_sections();
+}
+
+}  // namespace postern::relay::config
