@@ -64,9 +64,9 @@ struct Facts {
     std::string_view customer;  ///< Empty: none.
     std::string_view plan;      ///< Empty: transactional.
     const PlanLimits* account_limits =
-        nullptr;                   ///< Overrides the plan's; lives as long as the plan made of it.
-    const Owned* owned = nullptr;  ///< Unset: owns nothing.
-    RuleOverrides overrides;       ///< Of the account.
+        nullptr;  ///< Overrides the plan's; lives as long as the plan made of it.
+    Owned owned;
+    RuleOverrides overrides;  ///< Of the account.
     bool suspended = false;
     std::string_view suspended_text;         ///< The operator's words to the account.
     std::size_t connections_of_account = 0;  ///< This one included.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -92,9 +93,9 @@ class LimitStore {
     LimitStore(const LimitStore&) = delete;
     LimitStore& operator=(const LimitStore&) = delete;
 
-    /// Takes `touches` from every window, or from none. What was taken is added to `held`: one
-    /// Reservation is used for a message from MAIL to its end. Windows of a key that changed since
-    /// start full.
+    /// Takes `touches` (of different keys or limits) from every window, or from none. What was
+    /// taken is added to `held`: one Reservation is used for a message from MAIL to its end.
+    /// Windows of a key that changed since start full.
     [[nodiscard]] LimitAnswer reserve(std::span<const Touch> touches, SteadyTime now,
                                       Reservation& held);
 
@@ -109,9 +110,8 @@ class LimitStore {
     void settle(Reservation& held, bool give_back) noexcept;
     [[nodiscard]] std::size_t shard_of(std::string_view key) const noexcept;
 
-    std::size_t max_per_shard_;
-    std::unique_ptr<Shard[]> shards_;
-    std::unique_ptr<struct LimitStoreIds> ids_;
+    std::vector<std::unique_ptr<Shard>> shards_;
+    std::atomic<std::uint64_t> next_id_{1};
 };
 
 }  // namespace postern::policy

@@ -52,13 +52,6 @@ class LoginGuard {
     /// At a reload.
     void set(Settings settings) noexcept;
 
-    struct ConnectAnswer {
-        bool refuse = false;                 ///< In mode enforce only.
-        bool would_refuse = false;           ///< In mode observe as well.
-        std::chrono::milliseconds delay{0};  ///< Before the 421.
-    };
-    [[nodiscard]] ConnectAnswer on_connect(std::string_view source, SteadyTime now);
-
     struct Gate {
         enum class Kind : std::uint8_t {
             go,    ///< Check it now.
@@ -88,6 +81,14 @@ class LoginGuard {
         std::shared_ptr<std::atomic<std::size_t>> count_;
     };
 
+    struct ConnectAnswer {
+        bool refuse = false;                 ///< In mode enforce only.
+        bool would_refuse = false;           ///< In mode observe as well.
+        std::chrono::milliseconds delay{0};  ///< Before the 421.
+        Place place;                         ///< Until the 421 is out.
+    };
+    [[nodiscard]] ConnectAnswer on_connect(std::string_view source, SteadyTime now);
+
     /// What is known of the failures, for events and alerts.
     struct Counts {
         double source_failures = 0;  ///< Decayed weight of the source's.
@@ -100,7 +101,8 @@ class LoginGuard {
     struct FailureAnswer {
         std::chrono::milliseconds delay{0};  ///< Before the 535: at most 20 s.
         bool close_after = false;            ///< Third failure of the connection: 535, then close.
-        bool withhold = false;               ///< No 535 at all: 421 4.7.0 at once and close.
+        bool withhold = false;  ///< No 535: 421 4.7.0 and close (too many failing answers, or too
+                                ///< many that wait).
         bool observed = false;  ///< Mode observe: nothing of it is applied; `would_delay` tells.
         std::chrono::milliseconds would_delay{0};
         Counts counts;
@@ -137,10 +139,11 @@ class LoginGuard {
         std::string source_;
         std::string account_;
         Mode mode_ = Mode::enforce;
+        std::uint64_t id_ = 0;
         bool holds_turn_ = false;
+        bool waiting_ = false;
         Place place_;
-        SteadyTime first_asked_;
-        bool asked_ = false;
+        SteadyTime waiting_since_;
     };
     /// `account`: as typed; it is normalised here. `account_mode`: the account's own mode of the
     /// rule, where it has one.

@@ -1,0 +1,25 @@
+#include "policy/ownership.hpp"
+
+#include <algorithm>
+
+namespace postern::policy {
+
+bool Owned::has(const proto::Address& address) const {
+    if (everything) return true;
+    if (address.domain.empty()) return false;  // <postmaster> belongs to nobody here
+    auto text = address.normalised();
+    const auto is_own = [this](const std::string& which) {
+        return which == account || std::ranges::binary_search(addresses, which);
+    };
+    if (is_own(text)) return true;
+    const auto at = text.rfind('@');
+    if (at == std::string::npos) return false;
+    if (std::ranges::binary_search(domains, std::string_view(text).substr(at + 1), std::less<>{}))
+        return true;
+    const auto plus = text.find('+');
+    if (plus == std::string::npos || plus == 0 || plus > at) return false;
+    text.erase(plus, at - plus);
+    return is_own(text);
+}
+
+}  // namespace postern::policy
