@@ -1,43 +1,42 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 
 #include <boost/system/result.hpp>
 
+#include "relay/process/descriptor.hpp"
+
 namespace postern::relay::process {
 
 /// What STATE/lock says of its holder.
 struct Holder {
     std::int64_t pid = 0;
-    std::string admin;    ///< Path of the admin socket.
+    std::string admin;  ///< Path of the admin socket.
     std::string version;
     std::string started;  ///< RFC 3339 UTC
 };
 
-/// The flock on STATE/lock: one process works on a state. Held until destruction; the kernel lets go when a process
-/// dies however it dies. The file stays, its JSON is worth nothing once nobody holds the lock.
+/// The flock on STATE/lock: one process works on a state. Held until destruction; the kernel lets
+/// go when a process dies however it dies. The file stays, its JSON is worth nothing once nobody
+/// holds the lock.
 class StateLock {
   public:
-    /// Makes the folder (0700) where it is missing. Error: errc::resource_unavailable_try_again when somebody holds it.
-    [[nodiscard]] static boost::system::result<StateLock> take(const std::string& state, const Holder& holder);
-    /// Who holds it now; empty where nobody does (or STATE is not there). Takes the lock for no longer than the look.
+    /// Makes the folder (0700) where it is missing. Error: errc::resource_unavailable_try_again
+    /// when somebody holds it.
+    [[nodiscard]] static boost::system::result<StateLock> take(const std::string& state,
+                                                               const Holder& holder);
+    /// Who holds it now; empty where nobody does (or STATE is not there). Takes the lock for no
+    /// longer than the look.
     [[nodiscard]] static std::optional<Holder> holder(const std::string& state);
 
     /// Writes what the file says anew: a process that forked or became another user.
     [[nodiscard]] boost::system::result<void> describe(const Holder& holder);
 
-    StateLock(StateLock&& other) noexcept;
-    StateLock& operator=(StateLock&& other) noexcept;
-    StateLock(const StateLock&) = delete;
-    StateLock& operator=(const StateLock&) = delete;
-    ~StateLock();
-
   private:
-    explicit StateLock(int descriptor) : descriptor_(descriptor) {}
-    int descriptor_ = -1;
+    explicit StateLock(Descriptor file) : file_(std::move(file)) {}
+    Descriptor file_;
 };
 
 }  // namespace postern::relay::process

@@ -28,20 +28,22 @@ enum class PrivilegeError : int {
 
 struct Choice {
     User user;
-    std::string warning;  ///< Not empty: nobody was named and `postern` does not exist, so it is `nobody`.
+    std::string
+        warning;  ///< Not empty: nobody was named and `postern` does not exist, so it is `nobody`.
 };
 
-/// Whom `serve` and the CLI become when they start as root: `configured`; unset: the owner of `state` unless root; else
-/// "postern"; else (with a warning) "nobody". Not started as root: the user that runs already, and a configured name
-/// that is another one is an error.
-[[nodiscard]] boost::system::result<Choice> choose_user(const std::string& configured, const std::string& state);
+/// Whom `serve` and the CLI become when they start as root: `configured`; unset: the owner of
+/// `state` unless root; else "postern"; else (with a warning) "nobody". Not started as root: the
+/// user that runs already, and a configured name that is another one is an error.
+[[nodiscard]] boost::system::result<Choice> choose_user(const std::string& configured,
+                                                        const std::string& state);
 
-/// Makes `state` (0700) where it is missing and, as root, hands it with all that is in it to `user`; symbolic links are
-/// not followed. Only what belongs to root is handed over.
+/// Makes `state` (0700) where it is missing and, as root, hands it with all that is in it to
+/// `user`; symbolic links are not followed. Only what belongs to root is handed over.
 [[nodiscard]] boost::system::result<void> hand_over(const std::string& state, const User& user);
 
-/// Becomes `user` for good: groups, gid, uid, and a proof that root is gone. Nothing to do when it is that user already.
-/// Before any thread is started.
+/// Becomes `user` for good: groups, gid, uid, and a proof that root is gone. Nothing to do when it
+/// is that user already. Before any thread is started.
 [[nodiscard]] boost::system::result<void> become(const User& user);
 
 /// umask 077, SIGPIPE ignored, no core file (a core holds passwords). First thing in main.
@@ -50,4 +52,5 @@ void harden() noexcept;
 }  // namespace postern::relay::process
 
 template <>
-struct boost::system::is_error_code_enum<postern::relay::process::PrivilegeError> : std::true_type {};
+struct boost::system::is_error_code_enum<postern::relay::process::PrivilegeError> : std::true_type {
+};

@@ -8,12 +8,13 @@
 
 namespace postern::relay::process {
 
-/// Speaks the sd_notify protocol (datagrams to NOTIFY_SOCKET) without libsystemd. Without a socket every call does
-/// nothing.
+/// Speaks the sd_notify protocol (datagrams to NOTIFY_SOCKET) without libsystemd. Without a socket
+/// every call does nothing.
 class Notifier {
   public:
-    /// Takes NOTIFY_SOCKET and WATCHDOG_USEC (for this pid) and removes them from the environment, so that no child
-    /// speaks for us. Call it before privileges are dropped and threads are started.
+    /// Takes NOTIFY_SOCKET and WATCHDOG_USEC (for this pid) and removes them from the environment,
+    /// so that no child speaks for us. Call it before privileges are dropped and threads are
+    /// started.
     [[nodiscard]] static Notifier from_environment();
     Notifier() = default;
     explicit Notifier(std::string socket, std::chrono::microseconds watchdog = {})
@@ -42,7 +43,8 @@ struct PassedSocket {
     unsigned short port = 0;
 };
 
-/// LISTEN_FDS of this pid (LISTEN_PID), removed from the environment. Sockets that do not listen are closed.
+/// LISTEN_FDS of this pid (LISTEN_PID), removed from the environment. Sockets that do not listen
+/// are closed.
 [[nodiscard]] std::vector<PassedSocket> passed_sockets();
 
 }  // namespace postern::relay::process
