@@ -1,0 +1,340 @@
+#include "relay/delivery/delivery.hpp"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "proto/classify.hpp"
+#include "relay/delivery/commit.hpp"
+#include "relay/delivery/retry.hpp"
+
+namespace postern::relay {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+using Fate = Tally::Fate;
+using How = AttemptResult::How;
+
+/// How long an answer to the final dot may take after nobody waits for it any more (RFC 5321 4.5.3.2.6).
+constexpr std::chrono::minutes late_answer{11};
+
+PathSet::Needs needs_of(const Message& message) {
+    return {.size = message.size(),
+            .eight_bit_mime = message.envelope.body == proto::Body::eight_bit_mime,
+            .smtputf8 = message.envelope.smtputf8};
+}
+
+/// Room for the record and for what will become of each recipient.
+std::uint64_t space_for(const Message& message) {
+    return message.size() + 4096 + 512 * message.envelope.recipients.size();
+}
+
+NewEntry entry_of(const Message& message, const MessagePtr& keep, const std::vector<std::size_t>& recipients) {
+    NewEntry entry;
+    entry.id = message.ref;
+    entry.ref = message.ref;
+    entry.account = message.account;
+    entry.customer = message.customer;
+    entry.envelope = message.envelope;
+    entry.envelope.recipients.clear();
+    for (const std::size_t i : recipients) entry.envelope.recipients.push_back(message.envelope.recipients[i]);
+    entry.message_id = message.message_id;
+    entry.created = message.received;
+    entry.next_attempt = message.received;
+    entry.pieces = message.pieces();
+    entry.keep = keep;
+    return entry;
+}
+
+proto::Reply no_space() {
+    return {.code = 452, .enhanced = "4.3.1", .text = "cannot store the message now, try again later", .close_after = false};
+}
+
+/// No path offers what the message needs.
+proto::Reply unfit_reply(const PathSet& paths, const PathSet::Needs& needs) {
+    if (needs.eight_bit_mime && !paths.any_offers({.size = 0, .eight_bit_mime = true, .smtputf8 = false})) {
+        return {554, "5.6.3", "the way out takes no 8-bit messages (8BITMIME)", false};
+    }
+    if (needs.smtputf8 && !paths.any_offers({.size = 0, .eight_bit_mime = false, .smtputf8 = true})) {
+        return {550, "5.6.9", "the way out takes no internationalized addresses (SMTPUTF8)", false};
+    }
+    return {552, "5.3.4", "the message is larger than any way out takes", false};
+}
+
+std::string last_words(const Tally& tally) {
+    for (const std::size_t i : tally.members()) {
+        const auto& reply = tally.line(i).reply;
+        if (reply.code >= 400) return fmt::format("{} {} {}", reply.code, reply.enhanced, reply.text);
+    }
+    return {};
+}
+
+}  // namespace
+
+struct Delivery::Wait {
+    MessagePtr message;
+    config::ConfigPtr config;
+    PathSetPtr paths;
+    Tally tally;
+    Spool::Reservation space;
+    AttemptPtr unanswered;      ///< Its final dot has gone; its answer will come after the client is gone.
+    bool unfit = false;
+
+    [[nodiscard]] NoticeSource source() const {
+        return {.ref = message->ref,
+                .account = message->account,
+                .customer = message->customer,
+                .envelope = &message->envelope,
+                .pieces = message->pieces(),
+                .received = message->received};
+    }
+};
+
+Delivery::Delivery(Ports ports, Spool& spool, asio::thread_pool& offload, event::Stream& events)
+    : ports_(std::move(ports)), spool_(spool), offload_(offload), events_(events) {}
+
+awaitable<ClientWord> Delivery::take(UpstreamPool& pool, net::TaskGroup& tasks, MessagePtr message,
+                                     SteadyTime end_of_data) {
+    if (ports_.config()->delivery.mode == config::DeliveryMode::spool) return store_first(std::move(message));
+    return cut_through(pool, tasks, std::move(message), end_of_data);
+}
+
+awaitable<ClientWord> Delivery::store_first(MessagePtr message) {
+    const PathSetPtr paths = ports_.paths();
+    const PathSet::Needs needs = needs_of(*message);
+    if (!paths->any_offers(needs)) co_return ClientWord{.reply = unfit_reply(*paths, needs)};
+    const auto space = spool_.reserve(space_for(*message));
+    if (!space) co_return ClientWord{.reply = no_space()};
+    std::vector<std::size_t> all(message->envelope.recipients.size());
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
+    SpoolBatch batch;
+    batch.add.push_back(entry_of(*message, message, all));
+    if (const auto stored = co_await commit(spool_, std::move(batch)); !stored) {
+        co_return ClientWord{.reply = no_space()};
+    }
+    events_.emit(event::Queued{.ref = message->ref,
+                               .id = message->ref,
+                               .state = "ready",
+                               .reason = "",
+                               .rcpts = all.size(),
+                               .bytes = message->size()});
+    co_return ClientWord{.reply = {250, "2.0.0", "queued as " + message->ref, false}, .accepted = true, .queued = true};
+}
+
+awaitable<ClientWord> Delivery::cut_through(UpstreamPool& pool, net::TaskGroup& tasks, MessagePtr message,
+                                            SteadyTime end_of_data) {
+    Wait wait{.message = message,
+              .config = ports_.config(),
+              .paths = ports_.paths(),
+              .tally = Tally(message->envelope.recipients.size()),
+              .space = {},
+              .unanswered = nullptr};
+    // What we may have to keep must fit before anything goes upstream: after the final dot there is no way back.
+    auto space = spool_.reserve(space_for(*message));
+    if (!space) co_return ClientWord{.reply = no_space()};
+    wait.space = std::move(*space);
+    co_await try_paths(pool, wait, end_of_data + wait.config->delivery.cut_through_deadline);
+    co_return co_await conclude(tasks, wait);
+}
+
+awaitable<void> Delivery::try_paths(UpstreamPool& pool, Wait& wait, SteadyTime deadline) {
+    const PathSet::Needs needs = needs_of(*wait.message);
+    bool fits = wait.paths->any_offers(needs);
+    std::size_t unfit = 0;
+    for (const PathPtr& path : wait.paths->candidates(needs, clock::now())) {
+        if (pool.hurried() || clock::now() >= deadline) break;
+        Outgoing outgoing{.ref = wait.message->ref,
+                          .envelope = &wait.message->envelope,
+                          .recipients = wait.tally.open(),
+                          .pieces = wait.message->pieces(),
+                          .size = wait.message->size(),
+                          .keep = wait.message};
+        const AttemptPtr attempt = pool.start(path, std::move(outgoing), true, deadline);
+        if (!co_await attempt->wait_until(deadline)) {
+            attempt->abandon();
+            if (attempt->dot_sent()) wait.unanswered = attempt;
+            break;
+        }
+        const AttemptResult result = attempt->take_result();
+        if (result.how == How::unfit) {
+            ++unfit;
+            continue;
+        }
+        wait.tally.apply(result.results, path->name(), result.dsn_offered);
+        tell_results(wait.message->ref, "", wait.message->envelope, result, *path);
+        if (result.how == How::in_doubt) {
+            wait.tally.lost(path->name());
+            break;
+        }
+        if (!wait.tally.any(Fate::open)) break;
+    }
+    // A path that was met only now may have shown that none takes the message.
+    if (unfit > 0) fits = wait.paths->any_offers(needs);
+    wait.unfit = !fits;
+}
+
+awaitable<ClientWord> Delivery::conclude(net::TaskGroup& tasks, Wait& wait) {
+    const Message& message = *wait.message;
+    const Tally& tally = wait.tally;
+    if (tally.all_refused()) co_return ClientWord{.reply = *tally.first_refusal()};
+    const bool untouched = tally.open().size() == tally.members().size() && !wait.unanswered;
+    if (wait.unfit && untouched) co_return ClientWord{.reply = unfit_reply(*wait.paths, needs_of(message))};
+
+    SpoolBatch batch;
+    const auto now = std::chrono::system_clock::now();
+    std::vector<std::size_t> doubtful = tally.with(Fate::in_doubt);
+    std::vector<std::size_t> rest = tally.with(Fate::deferred);
+    const bool deferred = !rest.empty();
+    if (wait.unanswered) {
+        doubtful = wait.unanswered->outgoing().recipients;
+    } else {
+        const auto open = tally.open();
+        rest.insert(rest.end(), open.begin(), open.end());
+    }
+    std::string doubt_id;
+    if (!rest.empty()) {
+        NewEntry entry = entry_of(message, wait.message, rest);
+        entry.state = deferred ? EntryState::deferred : EntryState::ready;
+        entry.attempts = deferred ? 1 : 0;
+        entry.next_attempt = deferred ? now + retry_delay(wait.config->delivery.retry, 1, ports_.random()) : now;
+        entry.last_reply = last_words(tally);
+        batch.add.push_back(std::move(entry));
+    }
+    if (!doubtful.empty()) {
+        NewEntry entry = entry_of(message, wait.message, doubtful);
+        if (!rest.empty()) entry.id = ports_.make_ref();
+        doubt_id = entry.id;
+        entry.state = EntryState::in_doubt;
+        entry.attempts = 1;
+        entry.upstream = wait.unanswered ? wait.unanswered->path()->name() : tally.line(doubtful.front()).path;
+        entry.last_reply = "no answer to the final dot yet";
+        entry.next_attempt = wait.unanswered ? now + late_answer * 2
+                                             : now + retry_delay(wait.config->delivery.retry, 1, ports_.random());
+        batch.add.push_back(std::move(entry));
+    }
+    const std::vector<Notice> notices = owed_notices(message.envelope, tally);
+    add_notices(batch, wait.source(), notices);
+    const std::size_t kept = rest.size() + doubtful.size();
+    if (!batch.add.empty()) {
+        std::vector<event::Queued> told;
+        for (const NewEntry& entry : batch.add) {
+            if (entry.dsn) continue;
+            told.push_back({.ref = entry.ref,
+                            .id = entry.id,
+                            .state = std::string(name(entry.state)),
+                            .reason = entry.last_reply,
+                            .rcpts = entry.envelope.recipients.size(),
+                            .bytes = message.size()});
+        }
+        const std::string notice_id = notices.empty() ? "" : batch.add.back().id;
+        if (const auto stored = co_await commit(spool_, std::move(batch)); !stored) {
+            events_.log(event::Level::error, "spool",
+                        fmt::format("{} could not be stored: {}", message.ref, stored.error().message()));
+            co_return ClientWord{.reply = no_space()};
+        }
+        for (event::Queued& one : told) events_.emit(std::move(one));
+        tell_notices(message.ref, message.envelope, notices, notice_id);
+    }
+    if (wait.unanswered) tasks.spawn(settle_late(wait.unanswered, wait.message, doubt_id, doubtful));
+    if (kept > 0) {
+        co_return ClientWord{
+            .reply = {250, "2.0.0", "queued as " + message.ref, false}, .accepted = true, .queued = true};
+    }
+    proto::Reply reply = *tally.first_delivery();
+    reply.text += " [" + message.ref + "]";
+    reply.close_after = false;
+    co_return ClientWord{.reply = std::move(reply), .accepted = true, .queued = false};
+}
+
+awaitable<void> Delivery::settle_late(AttemptPtr attempt, MessagePtr message, std::string id,
+                                      std::vector<std::size_t> recipients) {
+    const bool finished = co_await attempt->wait_until(clock::now() + late_answer);
+    Tally tally(message->envelope.recipients.size());
+    if (finished) {
+        const AttemptResult result = attempt->take_result();
+        tally.apply(result.results, attempt->path()->name(), result.dsn_offered);
+        tell_results(message->ref, id, message->envelope, result, *attempt->path());
+    }
+    const auto config = ports_.config();
+    const auto now = std::chrono::system_clock::now();
+    EntryUpdate update;
+    update.id = id;
+    update.upstream = attempt->path()->name();
+    update.attempts = 1;
+    update.state = EntryState::in_doubt;
+    update.last_reply = "the answer to the final dot was lost";
+    update.next_attempt = now + retry_delay(config->delivery.retry, 1, ports_.random());
+    // The entry counts its own recipients.
+    for (std::size_t k = 0; k < recipients.size(); ++k) {
+        const Tally::Line& line = tally.line(recipients[k]);
+        if (line.fate == Fate::delivered || line.fate == Fate::refused) {
+            update.done.push_back({static_cast<std::uint32_t>(k),
+                                   line.fate == Fate::delivered ? Settled::delivered : Settled::refused});
+        } else if (line.reply.code >= 400) {
+            update.state = EntryState::deferred;
+            update.last_reply = fmt::format("{} {} {}", line.reply.code, line.reply.enhanced, line.reply.text);
+        }
+    }
+    SpoolBatch batch;
+    batch.update.push_back(std::move(update));
+    const NoticeSource source{.ref = message->ref,
+                              .account = message->account,
+                              .customer = message->customer,
+                              .envelope = &message->envelope,
+                              .pieces = message->pieces(),
+                              .received = message->received};
+    const std::vector<Notice> notices = owed_notices(message->envelope, tally);
+    add_notices(batch, source, notices);
+    const std::string notice_id = notices.empty() ? "" : batch.add.back().id;
+    co_await record(std::move(batch));
+    tell_notices(message->ref, message->envelope, notices, notice_id);
+}
+
+void Delivery::add_notices(SpoolBatch& batch, const NoticeSource& source, const std::vector<Notice>& notices) {
+    if (notices.empty()) return;
+    batch.add.push_back(make_notice_entry(*ports_.config(), source, notices, ports_.make_ref(), ports_.make_ref(),
+                                          std::chrono::system_clock::now()));
+}
+
+void Delivery::tell_notices(const std::string& ref, const proto::Envelope& envelope, const std::vector<Notice>& notices,
+                            const std::string& id) {
+    for (const Notice& notice : notices) {
+        static constexpr std::string_view actions[] = {"failed", "delayed", "delivered", "relayed"};
+        events_.emit(event::Dsn{.ref = ref,
+                                .id = id,
+                                .action = std::string(actions[static_cast<std::size_t>(notice.action)]),
+                                .rcpt = envelope.recipients[notice.recipient].address.text(),
+                                .result = "queued"});
+    }
+}
+
+void Delivery::tell_results(const std::string& ref, const std::string& id, const proto::Envelope& envelope,
+                            const AttemptResult& result, const Path& path) {
+    for (const auto& one : result.results) {
+        if (one.index >= envelope.recipients.size()) continue;
+        const bool judged = proto::judges(one.stage, one.reply) == proto::Judges::message;
+        event::Delivery told{.ref = ref,
+                             .id = id,
+                             .rcpt = envelope.recipients[one.index].address.text(),
+                             .upstream = path.name(),
+                             .enhanced = one.reply.enhanced,
+                             .text = one.reply.text,
+                             .stage = std::string(name(one.stage)),
+                             .code = one.reply.code,
+                             .judges = judged ? "message" : "path",
+                             .result = one.reply.code < 400 ? "delivered" : judged ? "refused" : "deferred"};
+        events_.emit(std::move(told));
+    }
+    if (result.how == AttemptResult::How::in_doubt) {
+        events_.emit(event::Delivery{.ref = ref,
+                                     .id = id,
+                                     .upstream = path.name(),
+                                     .text = "no answer to the final dot",
+                                     .stage = "dot",
+                                     .judges = "path",
+                                     .result = "in_doubt"});
+    }
+}
+
+}  // namespace postern::relay

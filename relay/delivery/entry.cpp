@@ -1,0 +1,241 @@
+// Attempts of what is queued: the other caller of the upstream code.
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "relay/delivery/commit.hpp"
+#include "relay/delivery/delivery.hpp"
+#include "relay/delivery/retry.hpp"
+#include "relay/net/offload.hpp"
+
+namespace postern::relay {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+using Fate = Tally::Fate;
+using How = AttemptResult::How;
+
+/// How soon an entry comes again that found no free way.
+constexpr std::chrono::seconds no_way_pause{15};
+/// An upstream session of a spooled message is bounded by the time-outs of its stages; this is beyond all of them.
+constexpr std::chrono::hours attempt_bound{2};
+
+std::uint64_t size_of(const NewEntry& entry) {
+    std::uint64_t n = 0;
+    for (const std::string_view piece : entry.pieces) n += piece.size();
+    return n;
+}
+
+NoticeSource source_of(const LoadedEntry& loaded) {
+    return {.ref = loaded.entry.ref,
+            .account = loaded.entry.account,
+            .customer = loaded.entry.customer,
+            .envelope = &loaded.entry.envelope,
+            .pieces = loaded.entry.pieces,
+            .received = loaded.entry.created};
+}
+
+}  // namespace
+
+awaitable<void> Delivery::run_entry(UpstreamPool& pool, std::string id) {
+    if (pool.hurried()) {
+        spool_.put_back(id, std::chrono::system_clock::now());
+        co_return;
+    }
+    auto loaded = co_await net::offload(offload_, [&] { return spool_.load(id); });
+    if (!loaded) {
+        // Damage was told by the spool itself; an entry that is gone was dropped meanwhile.
+        if (loaded.error() != SpoolError::damaged && loaded.error() != SpoolError::not_found) {
+            events_.log(event::Level::error, "spool",
+                        fmt::format("{} cannot be read: {}", id, loaded.error().message()));
+            spool_.put_back(id, std::chrono::system_clock::now() + no_way_pause);
+        }
+        co_return;
+    }
+    co_await attempt_entry(pool, *loaded);
+}
+
+awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, LoadedEntry& loaded) {
+    const auto config = ports_.config();
+    const auto paths = ports_.paths();
+    NewEntry& entry = loaded.entry;
+    Tally tally(entry.envelope.recipients.size(), &loaded.open);
+    const PathSet::Needs needs{.size = size_of(entry),
+                               .eight_bit_mime = entry.envelope.body == proto::Body::eight_bit_mime,
+                               .smtputf8 = entry.envelope.smtputf8};
+    auto ways = paths->candidates(needs, clock::now());
+    if (entry.state == EntryState::in_doubt) {
+        std::erase_if(ways, [&](const PathPtr& path) { return path->name() != entry.upstream; });
+    }
+    bool attempted = false;
+    bool unanswered = false;
+    for (const PathPtr& path : ways) {
+        if (pool.hurried()) break;
+        Outgoing outgoing{.ref = entry.ref,
+                          .envelope = &entry.envelope,
+                          .recipients = tally.open(),
+                          .pieces = entry.pieces,
+                          .size = needs.size,
+                          .keep = entry.keep};
+        const AttemptPtr attempt = pool.start(path, std::move(outgoing), false, clock::now() + no_way_pause);
+        if (!co_await attempt->wait_until(clock::now() + attempt_bound)) {
+            attempt->abandon();
+            unanswered = attempt->dot_sent();
+            if (unanswered) {
+                tally.lost(path->name());
+                attempted = true;
+            }
+            break;
+        }
+        const AttemptResult result = attempt->take_result();
+        if (result.how == How::unfit || result.how == How::no_slot) continue;
+        attempted = true;
+        tally.apply(result.results, path->name(), result.dsn_offered);
+        entry.upstream = path->name();
+        if (result.results.empty() && result.failure) {
+            entry.last_reply = result.failure->reply.code == 0
+                                   ? fmt::format("{} at {}", result.failure->reply.text.empty() ? "no answer" : result.failure->reply.text, name(result.failure->stage))
+                                   : fmt::format("{} {}", result.failure->reply.code, result.failure->reply.text);
+        }
+        tell_results(entry.ref, entry.id, entry.envelope, result, *path);
+        if (result.how == How::in_doubt) {
+            tally.lost(path->name());
+            break;
+        }
+        if (!tally.any(Fate::open)) break;
+    }
+    SpoolBatch batch;
+    if (!attempted && !paths->any_offers(needs)) {
+        // Nothing that is configured will ever take it.
+        EntryUpdate update;
+        update.id = entry.id;
+        std::vector<Notice> notices;
+        for (const std::uint32_t i : loaded.open) {
+            update.done.push_back({i, Settled::refused});
+            if (proto::dsn_owed(entry.envelope, entry.envelope.recipients[i], proto::DsnAction::failed)) {
+                notices.push_back({.recipient = i,
+                                   .action = proto::DsnAction::failed,
+                                   .reply = {.code = 554, .enhanced = "5.6.3", .text = "no way out offers what the message needs", .close_after = false},
+                                   .remote = {},
+                                   .reason = "No way out offers what the message needs."});
+            }
+        }
+        batch.update.push_back(std::move(update));
+        add_notices(batch, source_of(loaded), notices);
+        co_await record(std::move(batch));
+        tell_notices(entry.ref, entry.envelope, notices, "");
+        co_return;
+    }
+    const EntryUpdate update = next_step(*config, loaded, tally, attempted, batch);
+    const bool nothing_new = !attempted && update.done.empty() && update.delay_notified == loaded.delay_notified;
+    if (nothing_new) {
+        spool_.put_back(entry.id, std::chrono::system_clock::now() + (pool.hurried() ? std::chrono::seconds(0) : no_way_pause));
+        co_return;
+    }
+    batch.update.push_back(update);
+    co_await record(std::move(batch));
+}
+
+awaitable<void> Delivery::age_waiting() {
+    const auto config = ports_.config();
+    EntrySelector old;
+    old.until = std::chrono::system_clock::now() - config->delivery.retry.warn_after;
+    old.states = {EntryState::ready, EntryState::deferred, EntryState::in_doubt};
+    std::string after;
+    for (;;) {
+        const auto page = co_await net::offload(offload_, [&] { return spool_.list(old, 100, after); });
+        if (page.empty()) co_return;
+        after = page.back().id;
+        for (const EntryInfo& info : page) {
+            auto loaded = co_await net::offload(offload_, [&] { return spool_.load(info.id); });
+            if (!loaded) continue;
+            const Tally untouched(loaded->entry.envelope.recipients.size(), &loaded->open);
+            SpoolBatch batch;
+            EntryUpdate update = next_step(*config, *loaded, untouched, false, batch);
+            if (update.done.empty() && update.delay_notified == loaded->delay_notified) continue;
+            batch.update.push_back(std::move(update));
+            co_await record(std::move(batch));
+        }
+    }
+}
+
+EntryUpdate Delivery::next_step(const config::Config& config, const LoadedEntry& loaded, const Tally& tally,
+                                bool attempted, SpoolBatch& batch) {
+    const NewEntry& entry = loaded.entry;
+    const auto now = std::chrono::system_clock::now();
+    EntryUpdate update;
+    update.id = entry.id;
+    update.upstream = entry.upstream;
+    update.last_reply = entry.last_reply;
+    update.attempts = entry.attempts + (attempted ? 1U : 0U);
+    update.state = tally.any(Fate::in_doubt) || (!attempted && entry.state == EntryState::in_doubt)
+                       ? EntryState::in_doubt
+                       : EntryState::deferred;
+    std::vector<std::size_t> left;
+    for (const std::size_t i : tally.members()) {
+        const Tally::Line& line = tally.line(i);
+        if (line.fate == Fate::delivered) {
+            update.done.push_back({static_cast<std::uint32_t>(i), Settled::delivered});
+        } else if (line.fate == Fate::refused) {
+            update.done.push_back({static_cast<std::uint32_t>(i), Settled::refused});
+        } else {
+            left.push_back(i);
+            if (line.reply.code >= 400) {
+                update.last_reply = fmt::format("{} {} {}", line.reply.code, line.reply.enhanced, line.reply.text);
+            }
+        }
+    }
+    std::vector<Notice> notices = owed_notices(entry.envelope, tally);
+    const auto age = now - entry.created;
+    if (!left.empty() && age >= config.delivery.retry.give_up) {
+        for (const std::size_t i : left) {
+            update.done.push_back({static_cast<std::uint32_t>(i), Settled::expired});
+            const auto& rcpt = entry.envelope.recipients[i];
+            events_.emit(event::Settled{.ref = entry.ref,
+                                        .id = entry.id,
+                                        .rcpt = rcpt.address.text(),
+                                        .how = "expired",
+                                        .reason = update.last_reply});
+            if (!entry.dsn && proto::dsn_owed(entry.envelope, rcpt, proto::DsnAction::failed)) {
+                notices.push_back({.recipient = i,
+                                   .action = proto::DsnAction::failed,
+                                   .reply = tally.line(i).reply,
+                                   .remote = tally.line(i).path,
+                                   .reason = "It could not be delivered in time; we have given up."});
+            }
+        }
+    } else if (!left.empty() && !loaded.delay_notified && age >= config.delivery.retry.warn_after) {
+        update.delay_notified = true;
+        for (const std::size_t i : left) {
+            if (!proto::dsn_owed(entry.envelope, entry.envelope.recipients[i], proto::DsnAction::delayed)) continue;
+            notices.push_back({.recipient = i,
+                               .action = proto::DsnAction::delayed,
+                               .reply = tally.line(i).reply,
+                               .remote = tally.line(i).path,
+                               .reason = "It has not been delivered yet; we go on trying."});
+        }
+    }
+    update.delay_notified = update.delay_notified || loaded.delay_notified;
+    update.next_attempt = now + (attempted ? retry_delay(config.delivery.retry, update.attempts, ports_.random())
+                                           : std::chrono::milliseconds(no_way_pause));
+    add_notices(batch, source_of(loaded), notices);
+    tell_notices(entry.ref, entry.envelope, notices, batch.add.empty() ? "" : batch.add.back().id);
+    return update;
+}
+
+awaitable<void> Delivery::record(SpoolBatch batch) {
+    // Outcomes may dip into the reserve; where even that fails, the entry stays as it was and is tried again: a
+    // duplicate is then possible, a loss is not.
+    std::vector<std::string> ids;
+    for (const EntryUpdate& update : batch.update) ids.push_back(update.id);
+    const auto said = co_await commit(spool_, std::move(batch));
+    if (said) co_return;
+    for (const std::string& id : ids) {
+        events_.log(event::Level::error, "spool", fmt::format("the outcome of {} is not recorded: {}", id, said.error().message()));
+        spool_.put_back(id, std::chrono::system_clock::now() + std::chrono::minutes(1));
+    }
+}
+
+}  // namespace postern::relay

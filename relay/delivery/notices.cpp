@@ -1,0 +1,100 @@
+#include "relay/delivery/notices.hpp"
+
+#include <algorithm>
+#include <memory>
+
+namespace postern::relay {
+
+namespace {
+
+std::int64_t unix_seconds(WallTime t) {
+    return std::chrono::duration_cast<std::chrono::seconds>(t.time_since_epoch()).count();
+}
+
+/// The header section, at most 64 KiB of it, and (where the whole is small) the body.
+struct Original {
+    std::string text;
+    std::size_t header = 0;
+    bool whole = true;
+};
+
+Original original_of(const std::vector<std::string_view>& pieces) {
+    Original out;
+    for (const std::string_view piece : pieces) {
+        const std::size_t room = proto::dsn_full_limit - out.text.size();
+        out.text.append(piece.substr(0, room));
+        if (piece.size() > room) {
+            out.whole = false;
+            break;
+        }
+    }
+    const std::size_t end = out.text.find("\r\n\r\n");
+    out.header = end == std::string::npos ? out.text.size() : end + 4;
+    return out;
+}
+
+}  // namespace
+
+std::vector<Notice> owed_notices(const proto::Envelope& envelope, const Tally& tally) {
+    std::vector<Notice> out;
+    const auto add = [&](Tally::Fate fate, proto::DsnAction action) {
+        for (const std::size_t i : tally.with(fate)) {
+            const Tally::Line& line = tally.line(i);
+            if (action == proto::DsnAction::relayed && line.dsn_offered) continue;
+            if (!proto::dsn_owed(envelope, envelope.recipients[i], action)) continue;
+            out.push_back({.recipient = i, .action = action, .reply = line.reply, .remote = line.path, .reason = {}});
+        }
+    };
+    add(Tally::Fate::refused, proto::DsnAction::failed);
+    add(Tally::Fate::delivered, proto::DsnAction::relayed);
+    return out;
+}
+
+NewEntry make_notice_entry(const config::Config& config, const NoticeSource& source,
+                           const std::vector<Notice>& notices, const std::string& id, const std::string& random,
+                           WallTime now) {
+    const Original original = original_of(source.pieces);
+    proto::DsnRequest request;
+    request.hostname = config.server.hostname;
+    const std::size_t at = config.server.contact.rfind('@');
+    request.from_domain = at == std::string::npos ? config.server.hostname : config.server.contact.substr(at + 1);
+    request.contact = config.server.contact;
+    request.ref = source.ref;
+    request.own_ref = id;
+    request.unix_seconds = unix_seconds(now);
+    request.arrival = unix_seconds(source.received);
+    request.envelope = *source.envelope;
+    request.header = std::string_view(original.text).substr(0, original.header);
+    if (original.whole) request.body = std::string_view(original.text).substr(original.header);
+    request.boundary = random;
+    for (const Notice& notice : notices) {
+        proto::DsnRecipient line;
+        line.recipient = source.envelope->recipients[notice.recipient];
+        line.action = notice.action;
+        line.reply = notice.reply;
+        line.remote_mta = notice.remote;
+        line.reason = notice.reason;
+        line.last_attempt = notice.remote.empty() ? 0 : unix_seconds(now);
+        if (notice.action == proto::DsnAction::delayed) {
+            line.will_retry_until = unix_seconds(
+                source.received + std::chrono::duration_cast<WallTime::duration>(config.delivery.retry.give_up));
+        }
+        request.recipients.push_back(std::move(line));
+    }
+    auto dsn = std::make_shared<proto::Dsn>(proto::make_dsn(request));
+    NewEntry entry;
+    entry.id = id;
+    entry.ref = source.ref;
+    entry.account = source.account;
+    entry.customer = source.customer;
+    entry.envelope = dsn->envelope;
+    entry.message_id = "<" + id + "@" + config.server.hostname + ">";
+    entry.dsn = true;
+    entry.created = now;
+    entry.next_attempt = now;
+    entry.pieces.emplace_back(dsn->text);
+    entry.keep = dsn;
+    return entry;
+}
+
+}  // namespace postern::relay

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "proto/dsn.hpp"
+#include "relay/config/config.hpp"
+#include "relay/delivery/tally.hpp"
+#include "relay/spool/spool.hpp"
+
+namespace postern::relay {
+
+/// The message that a notification tells of, from wherever it is at hand.
+struct NoticeSource {
+    std::string ref, account, customer;
+    const proto::Envelope* envelope = nullptr;
+    std::vector<std::string_view> pieces;
+    WallTime received;
+};
+
+/// A recipient to be told of, with what became of it.
+struct Notice {
+    std::size_t recipient = 0;  ///< Into the envelope's.
+    proto::DsnAction action = proto::DsnAction::failed;
+    proto::Reply reply;
+    std::string remote;         ///< The path that said it; empty: we ourselves.
+    std::string reason;
+};
+
+/// The notices owed for what an attempt settled (RFC 3461 4.1): `failed` for refusals, `relayed` for deliveries to
+/// a path without DSN where SUCCESS was asked for. None for the null reverse-path.
+[[nodiscard]] std::vector<Notice> owed_notices(const proto::Envelope& envelope, const Tally& tally);
+
+/// One queue entry that carries all notices, due now. `id` and `random` are fresh references.
+[[nodiscard]] NewEntry make_notice_entry(const config::Config& config, const NoticeSource& source,
+                                         const std::vector<Notice>& notices, const std::string& id,
+                                         const std::string& random, WallTime now);
+
+}  // namespace postern::relay

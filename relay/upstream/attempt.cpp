@@ -1,0 +1,39 @@
+#include "relay/upstream/attempt.hpp"
+
+namespace postern::relay {
+
+PathSet::Needs Outgoing::needs() const {
+    return {.size = size,
+            .eight_bit_mime = envelope->body == proto::Body::eight_bit_mime,
+            .smtputf8 = envelope->smtputf8};
+}
+
+awaitable<bool> Attempt::wait_until(SteadyTime deadline) {
+    while (!result_) {
+        if (hurried_ && !dot_sent_) co_return false;
+        changed_.expires_at(deadline);
+        const auto [error] = co_await changed_.async_wait(as_value);
+        if (!error && !result_) co_return false;  // The timer ran out; finish() cancels it.
+        if (error && !result_ && std::chrono::steady_clock::now() >= deadline) co_return false;
+    }
+    co_return true;
+}
+
+void Attempt::abandon() {
+    if (dot_sent_ || result_) return;
+    abandoned_ = true;
+    if (close_) close_();
+}
+
+void Attempt::hurry() {
+    hurried_ = true;
+    changed_.cancel();
+}
+
+void Attempt::finish(AttemptResult result) {
+    close_ = nullptr;
+    result_ = std::move(result);
+    changed_.cancel();
+}
+
+}  // namespace postern::relay

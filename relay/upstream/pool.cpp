@@ -1,0 +1,242 @@
+#include "relay/upstream/pool.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "proto/classify.hpp"
+
+namespace postern::relay {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+using proto::BreakerEffect;
+
+std::string say(const Connection::Failed& failed) {
+    if (failed.reply.code != 0) return std::to_string(failed.reply.code) + " " + failed.reply.text;
+    switch (failed.kind) {
+        case Connection::Failed::Kind::refused:
+            return "refused";
+        case Connection::Failed::Kind::protocol:
+            return "broke the protocol";
+        case Connection::Failed::Kind::eof:
+            return failed.reply.text.empty() ? "connection closed" : failed.reply.text;
+        case Connection::Failed::Kind::timeout:
+            return "no answer in time";
+        case Connection::Failed::Kind::no_tls:
+            return "STARTTLS is not offered";
+        case Connection::Failed::Kind::no_auth:
+            return "no AUTH mechanism that both know";
+    }
+    return "?";
+}
+
+}  // namespace
+
+UpstreamPool::UpstreamPool(asio::io_context& context, net::Resolver& resolver, net::TaskGroup& tasks,
+                           event::Stream& events, Settings settings)
+    : context_(context), resolver_(resolver), tasks_(tasks), events_(events), settings_(settings) {}
+
+AttemptPtr UpstreamPool::start(PathPtr path, Outgoing outgoing, bool client_waits, SteadyTime slot_deadline) {
+    auto attempt = std::make_shared<Attempt>(context_.get_executor(), std::move(path), std::move(outgoing), client_waits);
+    running_.insert(attempt);
+    if (hurried_) attempt->hurry();
+    tasks_.spawn(run(attempt, slot_deadline));
+    return attempt;
+}
+
+awaitable<void> UpstreamPool::run(AttemptPtr attempt, SteadyTime slot_deadline) {
+    attempt->finish(co_await carry_out(attempt, slot_deadline));
+    running_.erase(attempt);
+}
+
+awaitable<AttemptResult> UpstreamPool::carry_out(AttemptPtr attempt, SteadyTime slot_deadline) {
+    const PathPtr path = attempt->path();
+    for (int tries = 0;; ++tries) {
+        Acquired got = co_await acquire(path, attempt, slot_deadline);
+        AttemptResult result;
+        if (!got.connection) {
+            result.how = AttemptResult::How::no_slot;
+            if (got.failed) {
+                result.how = AttemptResult::How::broken;
+                learn(path, *got.failed, attempt->outgoing().ref);
+                result.failure = std::move(got.failed);
+            }
+            if (attempt->abandoned()) result.how = AttemptResult::How::abandoned;
+            co_return result;
+        }
+        const bool reused = got.connection->messages > 0;
+        if (attempt->abandoned()) {
+            result.how = AttemptResult::How::abandoned;
+            release(std::move(got.connection));
+            co_return result;
+        }
+        const PathSet::Needs needs = attempt->outgoing().needs();
+        const proto::UpstreamOffer& offer = got.connection->offer();
+        if ((needs.eight_bit_mime && !offer.eight_bit_mime) || (needs.smtputf8 && !offer.smtputf8) ||
+            (offer.max_size > 0 && needs.size > offer.max_size)) {
+            result.how = AttemptResult::How::unfit;
+            release(std::move(got.connection));
+            co_return result;
+        }
+        result = co_await got.connection->send(attempt);
+        // A kept connection that died without a word was most likely closed while idle: nothing was sent
+        // that counts, and the path is not to blame.
+        if (reused && tries == 0 && result.how == AttemptResult::How::broken && !got.connection->heard() &&
+            result.failure && result.failure->kind == Connection::Failed::Kind::eof) {
+            continue;
+        }
+        learn(path, result, attempt->outgoing().ref);
+        release(std::move(got.connection));
+        co_return result;
+    }
+}
+
+void UpstreamPool::learn(const PathPtr& path, const Connection::Failed& failed, const std::string& ref) {
+    switch (proto::breaker_effect(failed)) {
+        case BreakerEffect::none:
+            break;
+        case BreakerEffect::counts:
+            path->failed(clock::now(), name(failed.stage), say(failed));
+            break;
+        case BreakerEffect::opens:
+            path->trip(clock::now(), name(failed.stage), say(failed));
+            break;
+        case BreakerEffect::doubt:
+            path->no_answer(clock::now(), ref);
+            break;
+    }
+}
+
+void UpstreamPool::learn(const PathPtr& path, const AttemptResult& result, const std::string& ref) {
+    if (result.how == AttemptResult::How::abandoned) return;
+    const proto::ClientSession::RecipientResult* worst = nullptr;
+    BreakerEffect effect = BreakerEffect::none;
+    for (const auto& one : result.results) {
+        const BreakerEffect now = proto::breaker_effect(one.stage, one.reply);
+        if (now == BreakerEffect::opens || (now == BreakerEffect::counts && effect == BreakerEffect::none)) {
+            effect = now;
+            worst = &one;
+        }
+    }
+    if (worst != nullptr) {
+        const std::string text = std::to_string(worst->reply.code) + " " + worst->reply.text;
+        if (effect == BreakerEffect::opens) {
+            path->trip(clock::now(), name(worst->stage), text);
+        } else {
+            path->failed(clock::now(), name(worst->stage), text);
+        }
+        return;
+    }
+    if (result.failure) {
+        learn(path, *result.failure, ref);
+    } else if (result.how == AttemptResult::How::answered) {
+        path->succeeded(clock::now());
+    }
+}
+
+awaitable<UpstreamPool::Acquired> UpstreamPool::acquire(PathPtr path, AttemptPtr attempt, SteadyTime deadline) {
+    for (;;) {
+        if (attempt->abandoned() || stopping_) co_return Acquired{};
+        Lane& lane = lanes_[path.get()];
+        while (!lane.idle.empty()) {
+            ConnectionPtr connection = std::move(lane.idle.back());
+            lane.idle.pop_back();
+            if (connection->still_good()) co_return Acquired{std::move(connection), {}};
+        }
+        if (Path::Slot slot = Path::try_slot(path, clock::now()); slot) {
+            auto connection = std::make_unique<Connection>(path, std::move(slot), events_);
+            auto failed = co_await connection->establish(
+                context_, resolver_, attempt->client_waits() ? Patience::client_waits : Patience::spooled);
+            if (failed) co_return Acquired{nullptr, std::move(failed)};
+            co_return Acquired{std::move(connection), {}};
+        }
+        if (clock::now() >= deadline || path->open_breaker(clock::now())) co_return Acquired{};
+        // All slots are taken. Another thread may hold idle ones.
+        Waiter waiter{asio::steady_timer(context_, deadline), nullptr};
+        lane.waiters.push_back(&waiter);
+        path->waiting.fetch_add(1);
+        if (ask_others) ask_others();
+        (void)co_await waiter.timer.async_wait(as_value);
+        path->waiting.fetch_sub(1);
+        std::erase(lanes_[path.get()].waiters, &waiter);
+        if (waiter.handed && waiter.handed->still_good()) co_return Acquired{std::move(waiter.handed), {}};
+    }
+}
+
+void UpstreamPool::release(ConnectionPtr connection) {
+    const PathPtr path = connection->path();
+    Lane& lane = lanes_[path.get()];
+    connection->idle_since = clock::now();
+    const bool keep = connection->ready() && !stopping_ && !path->retired.load() &&
+                      connection->messages < settings_.messages_per_connection;
+    if (!keep) {
+        if (connection->ready()) {
+            tasks_.spawn([](ConnectionPtr last) -> awaitable<void> { co_await last->quit(); }(std::move(connection)));
+        }
+        connection.reset();
+        return;
+    }
+    if (!lane.waiters.empty()) {
+        Waiter* first = lane.waiters.front();
+        lane.waiters.pop_front();
+        first->handed = std::move(connection);
+        first->timer.cancel();
+        return;
+    }
+    const std::size_t share =
+        std::max<std::size_t>(1, (path->settings().upstream.concurrency + settings_.threads - 1) / settings_.threads);
+    if (lane.idle.size() >= share || path->waiting.load() > 0) {
+        tasks_.spawn([](ConnectionPtr last) -> awaitable<void> { co_await last->quit(); }(std::move(connection)));
+        return;
+    }
+    lane.idle.push_back(std::move(connection));
+}
+
+void UpstreamPool::shed() {
+    for (auto& [path, lane] : lanes_) {
+        if (lane.waiters.empty()) {
+            if (!lane.idle.empty() && path->waiting.load() > 0) lane.idle.erase(lane.idle.begin());
+        } else {
+            lane.waiters.front()->timer.cancel();
+        }
+    }
+}
+
+awaitable<void> UpstreamPool::probe(PathPtr path) {
+    Connection connection(path, Path::Slot{}, events_);
+    auto failed = co_await connection.establish(context_, resolver_, Patience::client_waits);
+    if (!failed) failed = co_await connection.noop();
+    path->probed(clock::now(), !failed, failed ? say(*failed) : std::string{});
+    if (!failed) co_await connection.quit();
+}
+
+awaitable<void> UpstreamPool::sweep(SteadyTime now) {
+    std::vector<ConnectionPtr> old;
+    for (auto it = lanes_.begin(); it != lanes_.end();) {
+        Lane& lane = it->second;
+        std::erase_if(lane.idle, [&](ConnectionPtr& connection) {
+            if (now - connection->idle_since < settings_.idle_for && !connection->path()->retired.load()) return false;
+            old.push_back(std::move(connection));
+            return true;
+        });
+        // The key is an address only: a lane without connections and waiters is not worth keeping.
+        it = lane.idle.empty() && lane.waiters.empty() ? lanes_.erase(it) : std::next(it);
+    }
+    for (ConnectionPtr& connection : old) co_await connection->quit();
+}
+
+void UpstreamPool::hurry() {
+    hurried_ = true;
+    for (const AttemptPtr& attempt : running_) attempt->hurry();
+}
+
+void UpstreamPool::stop() {
+    stopping_ = true;
+    for (auto& [path, lane] : lanes_) {
+        for (Waiter* waiter : lane.waiters) waiter->timer.cancel();
+        lane.idle.clear();
+    }
+}
+
+}  // namespace postern::relay

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <functional>
+#include <list>
+#include <memory>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "relay/asio.hpp"
+#include "relay/net/resolver.hpp"
+#include "relay/net/task_group.hpp"
+#include "relay/upstream/attempt.hpp"
+#include "relay/upstream/connection.hpp"
+
+namespace postern::relay {
+
+/// One thread's upstream connections: kept while idle, handed to whoever sends next. How many may exist is the
+/// path's business, for all threads together; a thread that finds none to be had waits, and the others give idle ones
+/// up (shed()).
+class UpstreamPool {
+  public:
+    struct Settings {
+        std::size_t threads = 1;                        ///< Share of a path's connections kept idle here.
+        std::chrono::seconds idle_for{60};              ///< Idle connections are closed after it.
+        std::uint32_t messages_per_connection = 100;
+    };
+    UpstreamPool(asio::io_context& context, net::Resolver& resolver, net::TaskGroup& tasks, event::Stream& events,
+                 Settings settings);
+
+    /// Begins an attempt; it ends by itself. `slot_deadline`: how long to wait for a connection.
+    [[nodiscard]] AttemptPtr start(PathPtr path, Outgoing outgoing, bool client_waits, SteadyTime slot_deadline);
+
+    /// Tries whether an open path takes a connection and a login again; tells the path.
+    [[nodiscard]] awaitable<void> probe(PathPtr path);
+
+    /// Somebody elsewhere waits for a slot, or one came free: closes an idle connection of a path that has waiters,
+    /// wakes waiters here.
+    void shed();
+    /// Closes what has been idle too long or belongs to a retired path.
+    [[nodiscard]] awaitable<void> sweep(SteadyTime now);
+    /// Shutting down: nobody waits any more for what has not got its final dot, and nothing new begins.
+    void hurry();
+    [[nodiscard]] bool hurried() const noexcept { return hurried_; }
+    /// Closes all idle connections.
+    void stop();
+
+    /// Asks the other threads to shed(); set by the composition root.
+    std::function<void()> ask_others;
+
+  private:
+    using ConnectionPtr = std::unique_ptr<Connection>;
+    struct Waiter {
+        asio::steady_timer timer;
+        ConnectionPtr handed;
+    };
+    struct Lane {
+        std::vector<ConnectionPtr> idle;
+        std::list<Waiter*> waiters;
+    };
+    struct Acquired {
+        ConnectionPtr connection;  ///< Null: none before the deadline, or `failed`.
+        std::optional<Connection::Failed> failed;
+    };
+
+    [[nodiscard]] awaitable<void> run(AttemptPtr attempt, SteadyTime slot_deadline);
+    [[nodiscard]] awaitable<AttemptResult> carry_out(AttemptPtr attempt, SteadyTime slot_deadline);
+    [[nodiscard]] awaitable<Acquired> acquire(PathPtr path, AttemptPtr attempt, SteadyTime deadline);
+    void release(ConnectionPtr connection);
+    void learn(const PathPtr& path, const AttemptResult& result, const std::string& ref);
+    void learn(const PathPtr& path, const Connection::Failed& failed, const std::string& ref);
+
+    asio::io_context& context_;
+    net::Resolver& resolver_;
+    net::TaskGroup& tasks_;
+    event::Stream& events_;
+    Settings settings_;
+    std::unordered_map<const Path*, Lane> lanes_;
+    std::unordered_set<AttemptPtr> running_;
+    bool hurried_ = false;
+    bool stopping_ = false;
+};
+
+}  // namespace postern::relay
