@@ -122,8 +122,8 @@ class AccountStore {
     /// Again: the new reason and text replace the old ones.
     [[nodiscard]] result<AccountPtr> suspend(std::string_view name, const SuspensionRequest& why,
                                              Time now);
-    /// False: it was not suspended.
-    [[nodiscard]] result<bool> release(std::string_view name, Time now);
+    enum class Released : std::uint8_t { released, was_not_suspended };
+    [[nodiscard]] result<Released> release(std::string_view name);
     [[nodiscard]] result<void> remove(std::string_view name);
 
     /// Called after each change on the thread that made it, in the order of the changes of one

@@ -1,0 +1,225 @@
+#include "auth/account_store_impl.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "auth/saslprep.hpp"
+#include "proto/address.hpp"
+
+namespace postern::auth {
+
+AccountStore::Impl::Impl(StoreSettings settings, std::unique_ptr<Database> writer,
+                         std::unique_ptr<Database> reader)
+    : settings_(std::move(settings)),
+      iterations_(std::clamp(settings_.iterations, min_iterations, max_iterations)),
+      cache_(settings_.cached_accounts),
+      logins_(settings_.pending_logins),
+      writer_(std::move(writer)),
+      reader_(std::move(reader)) {}
+
+Outcome AccountStore::Impl::load() {
+    const auto number = reader_->number("SELECT number FROM change");
+    if (!number) return number.error();
+    cache_.start_at(static_cast<std::uint64_t>(*number));
+    Statement rows = reader_->prepare(
+        "SELECT iterations, count(*) FROM credential WHERE iterations IS NOT NULL GROUP BY "
+        "iterations");
+    while (rows.row())
+        counts_[static_cast<unsigned>(rows.number(0))] = static_cast<std::uint64_t>(rows.number(1));
+    if (!rows.ok()) return rows.error();
+    publish_counts();
+    return {};
+}
+
+result<AccountPtr> AccountStore::Impl::find(std::string_view name) {
+    const std::optional<std::string> normalised = normalised_login(name);
+    if (!normalised) return AuthError::not_found;
+    std::optional<AccountPtr> account = cache_.find(*normalised);
+    if (!account) {
+        const std::uint64_t read_at = cache_.generation();
+        const std::scoped_lock lock(reader_mutex_);
+        const auto read = read_account(*reader_, *normalised);
+        if (!read) return read.error();
+        account = *read;
+        cache_.keep(*normalised, *read, read_at);
+    }
+    if (!*account) return AuthError::not_found;
+    return *account;
+}
+
+result<AccountView> AccountStore::Impl::view(AccountPtr account) {
+    AccountView out{std::move(account), std::nullopt, {}};
+    std::optional<LoginBook::Latest> latest = logins_.latest(out.account->name);
+    if (!latest) {
+        const std::scoped_lock lock(reader_mutex_);
+        const auto read = read_last_login(*reader_, out.account->id);
+        if (!read) return read.error();
+        latest = *read;
+    }
+    if (latest) {
+        out.last_login = latest->t;
+        out.last_source = std::move(latest->source);
+    }
+    return out;
+}
+
+result<std::vector<std::string>> AccountStore::Impl::names(const AccountFilter& filter,
+                                                           std::string_view cursor,
+                                                           std::size_t limit) {
+    std::string sql =
+        "SELECT a.name FROM account a LEFT JOIN customer c ON c.id = a.customer_id "
+        "LEFT JOIN suspension s ON s.account_id = a.id WHERE a.name > ?1";
+    std::vector<std::string> values;
+    // The parameter that the value just pushed will be bound to; ?1 is the cursor.
+    const auto place = [&] { return values.size() + 1; };
+    const auto any_of = [&](const std::vector<std::string>& wanted, const auto& condition) {
+        if (wanted.empty()) return;
+        sql += " AND (0";
+        for (const std::string& value : wanted) sql.append(" OR ").append(condition(value));
+        sql += ")";
+    };
+    any_of(filter.accounts, [&](const std::string& value) {
+        if (value.starts_with('@')) {
+            values.push_back("@" + proto::normalised_domain(std::string_view(value).substr(1)));
+            return fmt::format("substr(a.name, -length(?{0})) = ?{0}", place());
+        }
+        values.push_back(normalised_login(value).value_or(std::string()));
+        return fmt::format("a.name = ?{}", place());
+    });
+    any_of(filter.customers, [&](const std::string& value) {
+        values.push_back(value);
+        return fmt::format("c.name = ?{}", place());
+    });
+    any_of(filter.states, [](const std::string& value) -> std::string {
+        if (value == "active") return "s.account_id IS NULL";
+        return value == "suspended" ? "s.account_id IS NOT NULL" : "0";
+    });
+    sql += fmt::format(" ORDER BY a.name LIMIT {}", limit);
+
+    std::vector<std::string> found;
+    const std::scoped_lock lock(reader_mutex_);
+    Statement rows = reader_->prepare_once(sql);
+    rows.bind(cursor);
+    for (const std::string& value : values) rows.bind(value);
+    while (rows.row()) found.push_back(rows.text(0));
+    if (!rows.ok()) return rows.error();
+    return found;
+}
+
+result<std::uint64_t> AccountStore::Impl::count() {
+    const std::scoped_lock lock(reader_mutex_);
+    const auto number = reader_->number("SELECT count(*) FROM account");
+    if (!number) return number.error();
+    return static_cast<std::uint64_t>(*number);
+}
+
+result<std::vector<KnownPair>> AccountStore::Impl::known_pairs(Time since, std::size_t limit) {
+    std::vector<KnownPair> pairs;
+    const std::scoped_lock lock(reader_mutex_);
+    Statement rows = reader_->prepare(
+        "SELECT a.name, k.source, k.last_seen FROM known_source k JOIN account a ON a.id = "
+        "k.account_id "
+        "WHERE k.last_seen >= ? ORDER BY k.last_seen DESC LIMIT ?");
+    rows.bind(to_ms(since)).bind(static_cast<std::int64_t>(limit));
+    while (rows.row()) pairs.push_back({rows.text(0), rows.text(1), from_ms(rows.number(2))});
+    if (!rows.ok()) return rows.error();
+    return pairs;
+}
+
+result<AccountPtr> AccountStore::Impl::change(const std::string& name, Change what,
+                                              const Body& body) {
+    const std::scoped_lock lock(writer_mutex_);
+    AccountPtr before;
+    AccountPtr after;
+    std::int64_t number = 0;
+    {
+        Transaction transaction(*writer_);
+        if (transaction.begun()) return transaction.begun();
+        const auto old = read_account(*writer_, name);
+        if (!old) return old.error();
+        before = *old;
+        if (!before && what != Change::added) return AuthError::not_found;
+        const result<std::int64_t> id = body(*writer_, before);
+        if (!id) return id.error();
+        const auto next = next_change(*writer_);
+        if (!next) return next.error();
+        number = *next;
+        if (*id != 0) {
+            if (const Outcome error = write_version(*writer_, *id, number)) return error;
+            const auto fresh = read_account(*writer_, name);
+            if (!fresh) return fresh.error();
+            after = *fresh;
+            if (!after) return AuthError::store_damaged;
+        }
+        if (const Outcome error = transaction.commit()) return error;
+    }
+    count(before, after);
+    cache_.changed(name, after, static_cast<std::uint64_t>(number));
+    // With the lock held, so that nobody hears of the second change before the first.
+    notify(name, what);
+    return after;
+}
+
+Outcome AccountStore::Impl::flush(Time forget_before) {
+    const std::scoped_lock lock(writer_mutex_);
+    return logins_.write(*writer_, forget_before);
+}
+
+result<std::optional<Verifier>> AccountStore::Impl::verifier_of(
+    const std::optional<proto::Secret>& password) const {
+    if (!password) return std::optional<Verifier>();
+    std::string salt(salt_octets, '\0');
+    settings_.random({reinterpret_cast<unsigned char*>(salt.data()), salt.size()});
+    auto made = make_verifier(password->reveal(), std::move(salt),
+                              iterations_.load(std::memory_order_relaxed));
+    if (!made) return made.error();
+    return std::optional<Verifier>(std::move(*made));
+}
+
+std::shared_ptr<const AccountStore::Listener> AccountStore::Impl::subscribe(Listener listener) {
+    auto token = std::make_shared<const Listener>(std::move(listener));
+    const std::scoped_lock lock(listeners_mutex_);
+    listeners_.push_back(token);
+    return token;
+}
+
+void AccountStore::Impl::notify(const std::string& name, Change what) {
+    std::vector<std::shared_ptr<const Listener>> listeners;
+    {
+        const std::scoped_lock lock(listeners_mutex_);
+        std::erase_if(listeners_, [](const auto& listener) { return listener.expired(); });
+        for (const auto& listener : listeners_) listeners.push_back(listener.lock());
+    }
+    for (const auto& listener : listeners) {
+        if (listener) (*listener)(name, what);
+    }
+}
+
+void AccountStore::Impl::count(const AccountPtr& before, const AccountPtr& after) {
+    const auto each = [](const AccountPtr& account, const auto& act) {
+        if (!account) return;
+        for (const Credential& credential : account->credentials) {
+            if (credential.verifier) act(credential.verifier->iterations);
+        }
+    };
+    each(before, [&](unsigned iterations) {
+        const auto at = counts_.find(iterations);
+        if (at != counts_.end() && --at->second == 0) counts_.erase(at);
+    });
+    each(after, [&](unsigned iterations) { ++counts_[iterations]; });
+    publish_counts();
+}
+
+void AccountStore::Impl::publish_counts() {
+    auto fresh = std::make_shared<const FakeVerifiers::Shares>(counts_.begin(), counts_.end());
+    const std::scoped_lock lock(shares_mutex_);
+    shares_ = std::move(fresh);
+}
+
+std::shared_ptr<const FakeVerifiers::Shares> AccountStore::Impl::shares() const {
+    const std::scoped_lock lock(shares_mutex_);
+    return shares_;
+}
+
+}  // namespace postern::auth

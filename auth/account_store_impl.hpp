@@ -1,0 +1,71 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "auth/account_cache.hpp"
+#include "auth/account_rows.hpp"
+#include "auth/account_store.hpp"
+#include "auth/login_book.hpp"
+#include "auth/sqlite.hpp"
+
+namespace postern::auth {
+
+/// Two connections to the file, so that logins never wait for a change's sync; the cache in front
+/// of them.
+class AccountStore::Impl {
+  public:
+    Impl(StoreSettings settings, std::unique_ptr<Database> writer,
+         std::unique_ptr<Database> reader);
+    [[nodiscard]] Outcome load();
+
+    [[nodiscard]] result<AccountPtr> find(std::string_view name);
+    [[nodiscard]] result<AccountView> view(AccountPtr account);
+    [[nodiscard]] result<std::vector<std::string>> names(const AccountFilter& filter,
+                                                         std::string_view cursor,
+                                                         std::size_t limit);
+    [[nodiscard]] result<std::uint64_t> count();
+    [[nodiscard]] result<std::vector<KnownPair>> known_pairs(Time since, std::size_t limit);
+
+    /// Inside the transaction, given the account as it stands (null: there is none): makes the
+    /// change and says the account's id afterwards (0: it is gone).
+    using Body = std::function<result<std::int64_t>(Database& database, const AccountPtr& account)>;
+    /// One change: whole and durable, or without effect.
+    [[nodiscard]] result<AccountPtr> change(const std::string& name, Change what, const Body& body);
+    [[nodiscard]] Outcome flush(Time forget_before);
+    [[nodiscard]] result<std::optional<Verifier>> verifier_of(
+        const std::optional<proto::Secret>& password) const;
+
+    [[nodiscard]] std::shared_ptr<const Listener> subscribe(Listener listener);
+    [[nodiscard]] std::shared_ptr<const FakeVerifiers::Shares> shares() const;
+    [[nodiscard]] AccountCache& cache() noexcept { return cache_; }
+    [[nodiscard]] LoginBook& logins() noexcept { return logins_; }
+    [[nodiscard]] std::atomic<unsigned>& iterations() noexcept { return iterations_; }
+
+  private:
+    void notify(const std::string& name, Change what);
+    void count(const AccountPtr& before, const AccountPtr& after);
+    void publish_counts();
+
+    const StoreSettings settings_;
+    std::atomic<unsigned> iterations_;
+    AccountCache cache_;
+    LoginBook logins_;
+    std::mutex writer_mutex_;  ///< Taken before any other.
+    std::unique_ptr<Database> writer_;
+    std::map<unsigned, std::uint64_t>
+        counts_;  ///< Credentials by round count; under writer_mutex_.
+    std::mutex reader_mutex_;
+    std::unique_ptr<Database> reader_;
+    std::mutex listeners_mutex_;
+    std::vector<std::weak_ptr<const Listener>> listeners_;
+    mutable std::mutex shares_mutex_;
+    std::shared_ptr<const FakeVerifiers::Shares> shares_;
+};
+
+}  // namespace postern::auth

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "auth/account.hpp"
+#include "auth/sqlite.hpp"
+
+namespace postern::auth {
+
+/// Right logins that wait to be written: one entry an (account, source), however often it logs in.
+/// Bounded, thread-safe.
+class LoginBook {
+  public:
+    struct Entry {
+        std::string account;
+        std::string source;
+        std::string credential;
+        Time t;
+    };
+    struct Latest {
+        Time t;
+        std::string source;
+    };
+
+    explicit LoginBook(std::size_t capacity) : capacity_(capacity) {}
+
+    void note(Entry entry);
+    /// The latest login noted, and not yet known to be written.
+    [[nodiscard]] std::optional<Latest> latest(std::string_view account) const;
+    /// Writes all and forgets it; keeps it where writing failed.
+    [[nodiscard]] boost::system::error_code write(Database& database, Time forget_before);
+
+  private:
+    using Pairs = std::map<std::pair<std::string, std::string>, Entry>;
+    std::size_t capacity_;
+    mutable std::mutex mutex_;
+    Pairs pairs_;  ///< Ordered by account: latest() reads a range.
+    Pairs being_written_;
+};
+
+[[nodiscard]] result<std::optional<LoginBook::Latest>> read_last_login(Database& database,
+                                                                       std::int64_t account_id);
+
+}  // namespace postern::auth
