@@ -62,7 +62,7 @@ ClientSession::Impl::Impl(Settings settings)
 }
 
 ClientSession::Impl::~Impl() {
-    wipe(output_);
+    drop_output();
 }
 
 ClientSession::Action ClientSession::Impl::next() {
@@ -291,7 +291,13 @@ void ClientSession::Impl::feed(std::string_view bytes) {
 }
 
 void ClientSession::Impl::sent() noexcept {
-    wipe(output_);
+    drop_output();
+}
+
+void ClientSession::Impl::drop_output() noexcept {
+    if (output_secret_) wipe(output_);
+    output_secret_ = false;
+    output_.clear();
 }
 
 void ClientSession::Impl::tls_started() {
