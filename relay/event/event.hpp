@@ -49,8 +49,9 @@ struct Attempt {  ///< Refused at MAIL, RCPT or a syntax error from MAIL on.
     std::vector<RuleSeen> rules;
 };
 struct Message {
-    std::string session, ref, account, customer, credential, source, mail_from, header_from,
-        message_id;
+    std::string session, ref, account, customer, credential, source, mail_from;
+    std::string header_from, header_sender;  ///< Mailboxes, joined by ", ".
+    std::string message_id;
     std::vector<std::string> rcpts;
     std::uint64_t bytes = 0;
     bool list_unsubscribe = false;

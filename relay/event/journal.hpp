@@ -61,6 +61,7 @@ class Journal {
     std::uint64_t number_ = 0;
     std::uint64_t size_ = 0;
     std::uint64_t next_seq_ = 1;
+    bool torn_ = false;  // the file does not end in a line break
 };
 
 }  // namespace postern::relay::event

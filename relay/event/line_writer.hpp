@@ -65,9 +65,9 @@ class LineWriter {
     LineWriter(Settings settings, int fd);
     void run() noexcept;
     void write(const Chunk& chunk) noexcept;
-    bool write_bytes(std::string_view bytes) noexcept;
+    [[nodiscard]] std::size_t write_bytes(std::string_view bytes) noexcept;  ///< How many went out.
+    [[nodiscard]] bool wait_writable() noexcept;  ///< False: stuck and told to stop.
     void send_line(Level level, std::string_view line) noexcept;
-    [[nodiscard]] bool given_up() const noexcept;
 
     Settings settings_;
     int fd_;
@@ -80,6 +80,9 @@ class LineWriter {
     std::vector<Chunk> queue_;
     std::size_t queued_ = 0;
     bool stopping_ = false;
+    bool idle_ = false;
+    bool socket_ = false;
+    std::string datagram_;
     std::thread thread_;
 };
 

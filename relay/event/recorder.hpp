@@ -63,7 +63,7 @@ class Recorder final : public Keeper {
     std::uint64_t kept_ = 0, done_ = 0;
     bool stopping_ = false, hurry_ = false, waiting_ = false;
     std::chrono::system_clock::time_point expired_at_;
-    std::string lines_, log_lines_;
+    std::string lines_;
     std::thread thread_;
 };
 

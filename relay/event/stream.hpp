@@ -38,11 +38,16 @@ class FanOut final : public Stream {
     [[nodiscard]] std::uint64_t next_seq() const noexcept {
         return seq_.load(std::memory_order_relaxed);
     }
+    /// Events that could not be told for want of memory.
+    [[nodiscard]] std::uint64_t lost() const noexcept {
+        return lost_.load(std::memory_order_relaxed);
+    }
     /// Alerts that fire now.
     [[nodiscard]] const AlertBook& alerts() const noexcept { return alerts_; }
 
   private:
     std::atomic<std::uint64_t> seq_;
+    std::atomic<std::uint64_t> lost_{0};
     std::vector<Reader*> readers_;
     Keeper* keeper_;
     Clock clock_;

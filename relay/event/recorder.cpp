@@ -1,0 +1,151 @@
+#include "relay/event/recorder.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "relay/event/json.hpp"
+
+namespace postern::relay::event {
+
+namespace {
+
+/// Events gather so long before the thread is at it again: a busy relay wakes it a few dozen times
+/// a second and not once a message.
+constexpr std::chrono::milliseconds gather{25};
+constexpr std::chrono::hours expire_every{1};
+constexpr std::size_t buffer_kept = 1U << 20U;
+
+std::size_t octets_of(const Event& e) {
+    if (const auto* message = std::get_if<Message>(&e.what)) {
+        std::size_t n = message->message_id.size() + message->header_from.size() +
+                        message->header_sender.size() + message->shape.size() +
+                        message->ehlo.size() + message->text.size();
+        for (const auto& rcpt : message->rcpts) n += rcpt.size() + sizeof(std::string);
+        return n;
+    }
+    if (const auto* log = std::get_if<Log>(&e.what)) return log->text.size();
+    if (const auto* delivery = std::get_if<Delivery>(&e.what))
+        return delivery->text.size() + delivery->rcpt.size();
+    return 256;
+}
+
+}  // namespace
+
+Recorder::Recorder(std::optional<Journal> journal, LineWriter* log, Settings settings)
+    : settings_(settings), journal_(std::move(journal)), log_(log), thread_([this] { run(); }) {}
+
+Recorder::~Recorder() {
+    stop();
+}
+
+void Recorder::keep(std::unique_ptr<Event> e) noexcept {
+    try {
+        const auto octets = octets_of(*e) + sizeof(Event);
+        const std::scoped_lock lock(mutex_);
+        if (stopping_ || queue_.size() >= settings_.max_events ||
+            octets_ + octets > settings_.max_octets) {
+            dropped_.fetch_add(1, std::memory_order_relaxed);
+            return;
+        }
+        queue_.push_back(std::move(e));
+        octets_ += octets;
+        ++kept_;
+        if (waiting_) {
+            waiting_ = false;
+            wake_.notify_one();
+        } else if (queue_.size() == settings_.max_events / 2) {
+            hurry_ = true;
+            wake_.notify_one();
+        }
+    } catch (const std::exception&) {  // no memory
+        dropped_.fetch_add(1, std::memory_order_relaxed);
+    }
+}
+
+bool Recorder::flush(std::chrono::milliseconds patience) noexcept {
+    std::unique_lock lock(mutex_);
+    const auto wanted = kept_;
+    hurry_ = true;
+    wake_.notify_one();
+    return written_.wait_for(lock, patience, [&] { return done_ >= wanted; });
+}
+
+void Recorder::stop() noexcept {
+    {
+        const std::scoped_lock lock(mutex_);
+        stopping_ = true;
+    }
+    wake_.notify_one();
+    if (thread_.joinable()) thread_.join();
+}
+
+void Recorder::set_retention(std::chrono::seconds retention) noexcept {
+    retention_s_.store(retention.count(), std::memory_order_relaxed);
+}
+
+void Recorder::run() noexcept {
+    std::vector<std::unique_ptr<Event>> batch;
+    for (;;) {
+        {
+            std::unique_lock lock(mutex_);
+            waiting_ = queue_.empty();
+            wake_.wait(lock, [this] { return !queue_.empty() || stopping_ || hurry_; });
+            waiting_ = false;
+            wake_.wait_for(lock, gather, [this] { return stopping_ || hurry_; });
+            hurry_ = false;
+            batch.swap(queue_);
+            octets_ = 0;
+            if (batch.empty() && stopping_) return;
+        }
+        const auto count = batch.size();
+        write(batch);
+        batch.clear();
+        {
+            const std::scoped_lock lock(mutex_);
+            done_ += count;
+        }
+        written_.notify_all();
+    }
+}
+
+void Recorder::write(std::vector<std::unique_ptr<Event>>& batch) noexcept {
+    if (batch.empty()) return;
+    try {
+        // Several threads emit: within a batch their order is mended. Across batches `seq` tells.
+        std::ranges::sort(batch, {}, [](const auto& e) { return e->seq; });
+        const auto now = batch.back()->t;
+        lines_.clear();
+        std::size_t unwritten = 0;
+        for (const auto& e : batch) {
+            const auto start = lines_.size();
+            append_line(lines_, *e);
+            const auto level = level_of(e->what);
+            if (log_ != nullptr && level >= log_->level()) {
+                log_->submit(level, std::string_view(lines_).substr(start), 1);
+            }
+            // Debug lines are for who watches now; the journal is for who asks later.
+            if (std::holds_alternative<Log>(e->what) && level == Level::debug) {
+                lines_.resize(start);
+            } else {
+                ++unwritten;
+            }
+        }
+        if (journal_) {
+            if (const auto kept = retention_s_.exchange(-1, std::memory_order_relaxed); kept >= 0) {
+                journal_->set_retention(std::chrono::seconds(kept));
+            }
+            if (const auto written = journal_->append(lines_, now); !written) {
+                dropped_.fetch_add(unwritten, std::memory_order_relaxed);
+            }
+            if (now - expired_at_ >= expire_every || now < expired_at_) {
+                expired_at_ = now;
+                journal_->expire(now);
+            }
+        }
+        if (lines_.capacity() > buffer_kept) std::string().swap(lines_);
+    } catch (const std::exception&) {
+        dropped_.fetch_add(batch.size(), std::memory_order_relaxed);
+    }
+}
+
+}  // namespace postern::relay::event
