@@ -6,7 +6,8 @@
 namespace postern::proto {
 
 /// One SMTP reply (RFC 5321 4.2). `text` may hold several lines, split at '\n'; every line is sent
-/// with the same code and enhanced code (RFC 2034). `enhanced` is empty for greeting, EHLO, 354, 334.
+/// with the same code and enhanced code (RFC 2034). `enhanced` is empty for greeting, EHLO, 354,
+/// 334.
 struct Reply {
     int code = 0;
     std::string enhanced;

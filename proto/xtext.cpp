@@ -1,0 +1,34 @@
+#include "proto/xtext.hpp"
+
+#include "proto/utf8.hpp"
+
+namespace postern::proto {
+
+namespace {
+
+constexpr int hex_digit(char c) noexcept {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+}  // namespace
+
+bool valid_xtext(std::string_view text) noexcept {
+    if (text.empty()) return false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (c == '+') {
+            if (i + 2 >= text.size()) return false;
+            const int high = hex_digit(text[i + 1]);
+            const int low = hex_digit(text[i + 2]);
+            if (high < 0 || low < 0 || is_control(static_cast<char>(high * 16 + low))) return false;
+            i += 2;
+        } else if (c < '!' || c > '~' || c == '=') {
+            return false;
+        }
+    }
+    return true;
+}
+
+}  // namespace postern::proto
