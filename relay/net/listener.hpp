@@ -41,8 +41,8 @@ class SessionToken {
 /// A connection as its worker gets it, already on the worker's io_context.
 struct Accepted {
     asio::ip::tcp::socket socket;
-    asio::ip::tcp::endpoint peer;
-    std::size_t listener = 0;  ///< ListenOptions::index
+    asio::ip::tcp::endpoint peer;  ///< IPv4 as such, also from a dual stack listener.
+    std::size_t listener = 0;      ///< ListenOptions::index
     SessionToken token;
 };
 

@@ -35,15 +35,16 @@ class Resolver {
     Resolver(asio::io_context& context, ResolverOptions options);
     Resolver(const Resolver&) = delete;
     Resolver& operator=(const Resolver&) = delete;
-    ~Resolver();  ///< No lookup may be under way.
+    ~Resolver();  ///< Lookups under way end with operation_aborted.
 
     /// `name`: a host name, an address literal, or one in brackets.
     [[nodiscard]] awaitable<result<Addresses>> resolve(std::string name);
 
     void clear_cache() noexcept;
 
-  private:
     class State;
+
+  private:
     std::shared_ptr<State> state_;
 };
 

@@ -11,8 +11,7 @@
 namespace postern::relay::net {
 
 /// Owns coroutines of one thread: counts them, hears their exceptions, waits for their end. Every
-/// member is called on that thread. Destroying a group that is not empty is a bug (asserted),
-/// unless its io_context is gone.
+/// member is called on that thread. Join it before what `failed` and the tasks refer to goes.
 class TaskGroup {
   public:
     /// `failed` hears what an escaped exception said.

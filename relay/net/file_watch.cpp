@@ -1,0 +1,81 @@
+#include "relay/net/file_watch.hpp"
+
+#include <sys/stat.h>
+
+#include <array>
+#include <utility>
+
+namespace postern::relay::net {
+
+namespace {
+
+using Print = std::array<long long, 5>;
+
+std::vector<Print> look(const std::vector<std::string>& paths) {
+    std::vector<Print> prints;
+    prints.reserve(paths.size());
+    for (const std::string& path : paths) {
+        struct stat found{};
+        if (::stat(path.c_str(), &found) != 0) {
+            prints.push_back(Print{});
+            continue;
+        }
+        prints.push_back({static_cast<long long>(found.st_ino),
+                          static_cast<long long>(found.st_dev), found.st_size, found.st_mtim.tv_sec,
+                          found.st_mtim.tv_nsec});
+    }
+    return prints;
+}
+
+}  // namespace
+
+struct FileWatch::State : std::enable_shared_from_this<State> {
+    State(asio::any_io_executor executor, std::function<void()> told,
+          std::chrono::milliseconds every)
+        : timer(std::move(executor)), changed(std::move(told)), interval(every) {}
+
+    void wait() {
+        timer.expires_after(interval);
+        timer.async_wait([weak = weak_from_this()](error_code ec) {
+            if (ec) return;
+            if (const auto self = weak.lock()) self->check();
+        });
+    }
+
+    void check() {
+        auto seen = look(paths);
+        const bool settled = seen == last;
+        last = std::move(seen);
+        wait();
+        if (!settled || last == told) return;
+        told = last;
+        changed();
+    }
+
+    asio::steady_timer timer;
+    std::function<void()> changed;
+    std::chrono::milliseconds interval;
+    std::vector<std::string> paths;
+    std::vector<Print> last;  ///< As seen one interval ago.
+    std::vector<Print> told;  ///< As the owner knows it.
+};
+
+FileWatch::FileWatch(asio::any_io_executor executor, std::function<void()> changed,
+                     std::chrono::milliseconds interval)
+    : state_(std::make_shared<State>(std::move(executor), std::move(changed), interval)) {}
+
+FileWatch::~FileWatch() {
+    stop();
+}
+
+void FileWatch::set(std::vector<std::string> paths) {
+    state_->paths = std::move(paths);
+    state_->told = state_->last = look(state_->paths);
+    state_->wait();
+}
+
+void FileWatch::stop() noexcept {
+    state_->timer.cancel();
+}
+
+}  // namespace postern::relay::net
