@@ -74,6 +74,10 @@ struct Failure {
 };
 using StepResult = std::variant<Challenge, Success, Failure>;
 
+/// Does the login still stand, now that its account (null: gone) reads so? Not if it was removed or
+/// suspended, or the credential was revoked or changed: then the connection ends (421 4.7.0).
+[[nodiscard]] bool stands(const Identity& identity, const AccountRecord* now) noexcept;
+
 /// One AUTH command's exchange. Not thread-safe, but it may move between threads from step to step.
 /// After Success or Failure it has given up everything it held (the sasl_conn_t, secrets) and
 /// answers no more.
