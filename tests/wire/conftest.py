@@ -89,7 +89,7 @@ class Place:
         return "\n".join(each.program.tail() for each in self.relays)
 
 
-def _place(binary: Path, certificate: Certificate) -> Place:
+def make_place(binary: Path, certificate: Certificate) -> Place:
     folder = make_scratch()
     hand_over(folder)
     return Place(binary, folder, certificate)
@@ -110,7 +110,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture
 def place(binary: Path, certificate: Certificate) -> Iterator[Place]:
-    made = _place(binary, certificate)
+    made = make_place(binary, certificate)
     yield made
     made.end()
     shutil.rmtree(made.folder, ignore_errors=True)
@@ -119,7 +119,7 @@ def place(binary: Path, certificate: Certificate) -> Iterator[Place]:
 @pytest.fixture(scope="module")
 def shared(binary: Path, certificate: Certificate) -> Iterator[tuple[Relay, Sink]]:
     """One well-behaved relay and sink for all tests of a module that do not disturb each other."""
-    made = _place(binary, certificate)
+    made = make_place(binary, certificate)
     yield made.pair()
     made.end()
     shutil.rmtree(made.folder, ignore_errors=True)

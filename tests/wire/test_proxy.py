@@ -28,9 +28,9 @@ def version_2(source: str, *, command: int = 1) -> bytes:
 def behind(binary: object, certificate: object) -> Iterator[Relay]:
     import shutil
 
-    from conftest import _place
+    from conftest import make_place
 
-    place = _place(binary, certificate)  # type: ignore[arg-type]
+    place = make_place(binary, certificate)  # type: ignore[arg-type]
     relay = place.relay({"upstream": [upstream(place.sink().start())]})
     port = free_port(relay.host)
     relay.configure({"server": {
