@@ -12,6 +12,8 @@
 #include <boost/system/result.hpp>
 #include <nlohmann/json.hpp>
 
+#include "relay/event/trace.hpp"  // trace(): the other way to read the journal
+
 namespace postern::relay::event {
 
 /// Selects lines: fields ANDed, a repeated one ORed, an empty one asks nothing. Addresses may be
@@ -30,17 +32,10 @@ struct ReadResult {
     std::size_t lines = 0;    ///< That matched.
     std::size_t damaged = 0;  ///< Passed over.
 };
-/// Calls `each` for every line that matches, in the order of the files, the oldest first. Reads
-/// files: blocks. Returning false ends it.
+/// Calls `each` for every line that matches, the oldest first. Reads files: blocks. Returning false
+/// ends it.
 [[nodiscard]] boost::system::result<ReadResult> read_events(
     const std::string& folder, const EventQuery& query,
     const std::function<bool(std::string_view line)>& each);
-
-/// What became of a message, found by REF or Message-ID (with or without brackets): the `message`
-/// event's fields (of a message that was refused before: those of its last `attempt`), message_id,
-/// queued, and rcpts[]{rcpt,state,upstream,code,enhanced,t} in place of the addresses. Files are
-/// searched from the newest back. Unset: not found. Blocks.
-[[nodiscard]] std::optional<nlohmann::json> trace(const std::string& folder,
-                                                  std::string_view ref_or_message_id);
 
 }  // namespace postern::relay::event

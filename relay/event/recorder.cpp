@@ -29,6 +29,29 @@ std::size_t octets_of(const Event& e) {
     return 256;
 }
 
+/// Hands lines of one level that stand side by side to the log in one piece: one wake-up a batch.
+struct LogRun {
+    LineWriter* log;
+    const std::string& lines;
+    Level level = Level::info;
+    std::size_t start = 0, count = 0, end = 0;
+
+    /// The line from `at` to the end of `lines`.
+    void add(Level line_level, std::size_t at) {
+        if (log == nullptr || line_level < log->level()) return;
+        if (count != 0 && (line_level != level || at != end)) submit();
+        if (count == 0) start = at;
+        level = line_level;
+        end = lines.size();
+        ++count;
+    }
+    void submit() {
+        if (count != 0)
+            log->submit(level, std::string_view(lines).substr(start, end - start), count);
+        count = 0;
+    }
+};
+
 }  // namespace
 
 Recorder::Recorder(std::optional<Journal> journal, LineWriter* log, Settings settings)
@@ -116,20 +139,21 @@ void Recorder::write(std::vector<std::unique_ptr<Event>>& batch) noexcept {
         const auto now = batch.back()->t;
         lines_.clear();
         std::size_t unwritten = 0;
+        LogRun run{.log = log_, .lines = lines_};
         for (const auto& e : batch) {
             const auto start = lines_.size();
             append_line(lines_, *e);
             const auto level = level_of(e->what);
-            if (log_ != nullptr && level >= log_->level()) {
-                log_->submit(level, std::string_view(lines_).substr(start), 1);
-            }
+            run.add(level, start);
             // Debug lines are for who watches now; the journal is for who asks later.
             if (std::holds_alternative<Log>(e->what) && level == Level::debug) {
+                run.submit();
                 lines_.resize(start);
             } else {
                 ++unwritten;
             }
         }
+        run.submit();
         if (journal_) {
             if (const auto kept = retention_s_.exchange(-1, std::memory_order_relaxed); kept >= 0) {
                 journal_->set_retention(std::chrono::seconds(kept));

@@ -1,0 +1,196 @@
+#include "relay/event/trace.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+#include "proto/ref.hpp"
+#include "relay/event/journal.hpp"
+#include "relay/event/journal_lines.hpp"
+#include "relay/event/journal_reader.hpp"
+#include "relay/event/json.hpp"
+
+namespace postern::relay::event {
+
+namespace {
+
+using nlohmann::json;
+
+std::string text_of(const json& event, const char* field) {
+    const auto found = event.find(field);
+    if (found == event.end() || !found->is_string()) return {};
+    return found->get<std::string>();
+}
+
+std::optional<int> code_of(const json& event) {
+    const auto found = event.find("code");
+    if (found == event.end() || !found->is_number_integer()) return std::nullopt;
+    const auto code = found->get<std::int64_t>();
+    if (code < 0 || code > 999) return std::nullopt;
+    return static_cast<int>(code);
+}
+
+bool flag_of(const json& event, const char* field) {
+    const auto found = event.find(field);
+    return found != event.end() && found->is_boolean() && found->get<bool>();
+}
+
+bool is_open(std::string_view state) {
+    return state == "accepted" || state == "queued";
+}
+
+json null_if_empty(const std::string& text) {
+    return text.empty() ? json(nullptr) : json(text);
+}
+
+std::string with_brackets(std::string_view id) {
+    if (id.starts_with('<')) return std::string(id);
+    return '<' + std::string(id) + '>';
+}
+
+}  // namespace
+
+TraceFold::Rcpt& TraceFold::of(const std::string& rcpt) {
+    const auto found = std::ranges::find(rcpts_, rcpt, &Rcpt::rcpt);
+    if (found != rcpts_.end()) return *found;
+    rcpts_.push_back(
+        {.rcpt = rcpt, .state = "accepted", .upstream = {}, .enhanced = {}, .t = {}, .code = {}});
+    return rcpts_.back();
+}
+
+void TraceFold::settle_all(std::string_view state, const json& event) {
+    for (auto& rcpt : rcpts_) {
+        if (!is_open(rcpt.state)) continue;
+        rcpt.state = state;
+        rcpt.t = text_of(event, "t");
+        if (const auto code = code_of(event)) rcpt.code = code;
+        if (auto enhanced = text_of(event, "enhanced"); !enhanced.empty())
+            rcpt.enhanced = std::move(enhanced);
+    }
+}
+
+void TraceFold::add(const json& event) {
+    if (text_of(event, "ref") != ref_) return;
+    const auto kind = text_of(event, "event");
+    // An entry of another id is a DSN that tells of this message: its fate is not the message's.
+    const auto id = text_of(event, "id");
+    if (!id.empty() && id != ref_) return;
+    const auto rcpt = text_of(event, "rcpt");
+
+    const auto say = [&](std::string_view state) {
+        auto& r = of(rcpt);
+        r.state = state;
+        r.t = text_of(event, "t");
+        if (auto upstream = text_of(event, "upstream"); !upstream.empty())
+            r.upstream = std::move(upstream);
+        r.code = code_of(event);
+        r.enhanced = text_of(event, "enhanced");
+    };
+
+    if (kind == "message") {
+        head_ = event;
+        has_message_ = true;
+        const auto listed = event.find("rcpts");
+        const bool accepted = text_of(event, "outcome") == "accepted";
+        if (listed == event.end() || !listed->is_array()) return;
+        for (const auto& one : *listed) {
+            if (!one.is_string()) continue;
+            auto& r = of(one.get<std::string>());
+            r.t = text_of(event, "t");
+        }
+        if (!accepted) settle_all("refused", event);
+    } else if (kind == "attempt") {
+        if (!has_message_) head_ = event;
+        if (!rcpt.empty()) say("refused");
+    } else if (kind == "answered") {
+        queued_ = queued_ || flag_of(event, "queued");
+        const auto outcome = text_of(event, "outcome");
+        if (outcome == "refused" || outcome == "throttled") settle_all("refused", event);
+    } else if (kind == "queued") {
+        queued_ = true;
+        for (auto& r : rcpts_) {
+            if (r.state == "accepted") r.state = "queued";
+        }
+    } else if (kind == "delivery" && !rcpt.empty()) {
+        const auto result = text_of(event, "result");
+        if (result == "delivered" || result == "refused") {
+            say(result);
+        } else {
+            say(queued_ ? "queued" : "accepted");
+        }
+    } else if (kind == "settled") {
+        const auto how = text_of(event, "how");
+        if (how != "dropped" && how != "expired") return;
+        if (rcpt.empty()) {
+            settle_all(how, event);
+        } else {
+            say(how);
+        }
+    } else if (kind == "bounce" && !rcpt.empty()) {
+        say("bounced");
+    }
+}
+
+std::optional<json> TraceFold::result() const {
+    if (head_.is_null()) return std::nullopt;
+    json out = head_;
+    out["message_id"] = null_if_empty(text_of(head_, "message_id"));
+    out["token"] = null_if_empty(text_of(head_, "token"));
+    out["queued"] = queued_;
+    out.erase("rcpt");
+    auto& rcpts = out["rcpts"] = json::array();
+    for (const auto& r : rcpts_) {
+        rcpts.push_back({{"rcpt", r.rcpt},
+                         {"state", queued_ && r.state == "accepted" ? "queued" : r.state},
+                         {"upstream", null_if_empty(r.upstream)},
+                         {"code", r.code ? json(*r.code) : json(nullptr)},
+                         {"enhanced", null_if_empty(r.enhanced)},
+                         {"t", null_if_empty(r.t)}});
+    }
+    return out;
+}
+
+std::optional<json> trace(const std::string& folder, std::string_view ref_or_message_id) {
+    auto files = journal_files(folder);
+    if (ref_or_message_id.empty()) return std::nullopt;
+    auto ref = proto::parse_ref(ref_or_message_id).value_or(std::string{});
+
+    if (ref.empty()) {
+        // A Message-ID: the latest message that bears it. Nothing of a message comes before its
+        // `message` event's file but what was refused of it, minutes earlier at most.
+        const auto wanted = with_brackets(ref_or_message_id);
+        std::string quoted;
+        append_json_string(quoted, wanted);
+        while (!files.empty() && ref.empty()) {
+            [[maybe_unused]] const auto read =
+                read_lines(files.back().path, quoted, [&](std::string_view line) {
+                    const auto event = parse_journal_line(line);
+                    if (event && text_of(*event, "message_id") == wanted &&
+                        text_of(*event, "event") == "message") {
+                        ref = text_of(*event, "ref");
+                    }
+                    return true;
+                });
+            files.pop_back();
+        }
+        if (ref.empty()) return std::nullopt;
+        files = journal_files(folder);
+    }
+    if (const auto ms = proto::ref_time(ref); ms && *ms < std::uint64_t{253'402'300'799'000}) {
+        // A message's own time is in its reference: older files hold nothing of it. One day of
+        // grace for clocks.
+        const std::chrono::system_clock::time_point made{
+            std::chrono::milliseconds(static_cast<std::int64_t>(*ms))};
+        const auto first = time_text(made - std::chrono::days(1)).substr(0, 10);
+        std::erase_if(files, [&](const JournalFile& f) { return f.date < first; });
+    }
+    TraceFold fold(ref);
+    for (const auto& file : files) {
+        [[maybe_unused]] const auto read = read_lines(file.path, ref, [&](std::string_view line) {
+            if (const auto event = parse_journal_line(line)) fold.add(*event);
+            return true;
+        });
+    }
+    return fold.result();
+}
+
+}  // namespace postern::relay::event

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace postern::relay::event {
+
+/// Folds the events of one message into what became of it. Pure: events in, in the order of the
+/// journal.
+class TraceFold {
+  public:
+    explicit TraceFold(std::string ref) : ref_(std::move(ref)) {}
+    /// Events of other messages are passed over.
+    void add(const nlohmann::json& event);
+    /// `message_id`, `queued` and rcpts[]{rcpt,state,upstream,code,enhanced,t} beside the fields of
+    /// the `message` event (of a message that was refused before it: of the last `attempt`). Unset:
+    /// nothing is known of it.
+    [[nodiscard]] std::optional<nlohmann::json> result() const;
+
+  private:
+    struct Rcpt {
+        std::string rcpt, state, upstream, enhanced, t;
+        std::optional<int> code;
+    };
+    Rcpt& of(const std::string& rcpt);
+    void settle_all(std::string_view state, const nlohmann::json& event);
+
+    std::string ref_;
+    nlohmann::json head_;  // the message, or the last attempt
+    bool has_message_ = false;
+    bool queued_ = false;
+    std::vector<Rcpt> rcpts_;
+};
+
+/// What became of a message, found by REF or by Message-ID (with or without its brackets). Files
+/// are searched from the newest back. Unset: not found. Blocks. Never throws on what files hold.
+[[nodiscard]] std::optional<nlohmann::json> trace(const std::string& folder,
+                                                  std::string_view ref_or_message_id);
+
+}  // namespace postern::relay::event
