@@ -143,7 +143,7 @@ void ClientSession::Impl::send_envelope() {
     }
     if (t.settled()) return message_done();
     const auto go_on = [this] { return offer_.pipelining && output_.size() < group_octets; };
-    if (rset_due_) {
+    if (rset_due_ && !t.mail_sent) {
         rset_due_ = false;
         command("RSET", UpstreamStage::rset);
         if (!go_on()) return;
