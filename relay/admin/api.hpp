@@ -9,16 +9,17 @@
 #include <string_view>
 #include <vector>
 
+#include <boost/system/result.hpp>
+
+#include "policy/decide.hpp"
+#include "relay/spool/spool.hpp"
+
 namespace postern::auth {
 class AccountStore;
 }
-namespace postern::relay {
-class Spool;
-}
 namespace postern::relay::event {
-class Journal;
 class Stream;
-}  // namespace postern::relay::event
+}
 
 namespace postern::relay::admin {
 
@@ -27,18 +28,22 @@ enum class Surface : std::uint8_t {
     port,    ///< TCP: health and metrics alone, and those only from loopback or `metrics_from`.
 };
 
+/// Decoded names and values; a name that stands several times is ORed.
+using Query = std::multimap<std::string, std::string, std::less<>>;
+
 struct Request {
     std::string method;  ///< "GET"
-    std::string path;    ///< Percent-decoded by segment: "/api/v1/account/ann@example.net".
-    std::vector<std::string> segments;                       ///< Of `path`, each decoded.
-    std::multimap<std::string, std::string> query;           ///< Decoded; a repeated one is ORed.
-    std::string body;                                        ///< JSON or empty
-    std::string reason;                                      ///< `--reason`: header X-Reason.
-    std::string who;                                         ///< "uid:1000", "cli:uid:0"; of the port its source.
+    std::vector<std::string>
+        segments;  ///< Of the path, each decoded: {"api", "v1", "account", "ann@example.net"}.
+    Query query;
+    std::string body;    ///< JSON, or empty.
+    std::string reason;  ///< `--reason`: the header X-Reason.
+    std::string who;     ///< "uid:1000"; of the port its source.
     Surface surface = Surface::socket;
     bool source_trusted = true;  ///< Of the port: loopback or `metrics_from`.
 
-    /// Sets `path`, `segments` and `query` from a request target. False where it is malformed.
+    /// Sets `segments` and `query` from a request target ("/api/v1/queue?limit=5"). False where it
+    /// is malformed.
     [[nodiscard]] bool set_target(std::string_view target);
 };
 
@@ -51,37 +56,49 @@ struct Response {
 /// RFC 9457.
 struct Problem {
     int status = 500;
-    std::string code;    ///< invalid unauthenticated forbidden not_found conflict rate_limited not_ready internal
+    std::string code;  ///< invalid unauthenticated forbidden not_found conflict rate_limited
+                       ///< not_ready internal
     std::string detail;
-    std::string field;   ///< The field that is wrong; may be empty.
+    std::string field;  ///< The field that is wrong; may be empty.
+
+    // No aggregate: C++20 would make one of a lone number, and a result of a number would be
+    // ambiguous.
+    Problem(int status_, std::string code_, std::string detail_, std::string field_ = "")
+        : status(status_),
+          code(std::move(code_)),
+          detail(std::move(detail_)),
+          field(std::move(field_)) {}
 };
 [[nodiscard]] Response problem(const Problem& p);
 
 struct ReloadOutcome {
     bool ok = false;
-    std::string error;                  ///< When not ok, the faults or the R keys, one a line.
-    std::vector<std::string> changed;   ///< Keys that took effect.
+    std::string error;                 ///< When not ok, the faults or the R keys, one a line.
+    std::vector<std::string> changed;  ///< Keys that took effect.
 };
 
-/// What the API works on. What is null or empty is not there (a stopped relay): its endpoints answer `not_ready`.
+/// What the API works on. What is null or empty is not there (a stopped relay): its endpoints
+/// answer `not_ready`.
 struct Ports {
     auth::AccountStore* accounts = nullptr;
     Spool* spool = nullptr;
-    event::Journal* journal = nullptr;
     event::Stream* events = nullptr;
+    std::string journal;  ///< Folder of the journal, STATE/events.
     std::function<ReloadOutcome()> reload;
     std::function<std::string()> metrics;               ///< Prometheus text.
     std::function<std::vector<std::string>()> unready;  ///< What is not ready; empty: ready.
-    /// An account's connections end within 5 s when it is suspended, removed or its credential changes.
-    std::function<void(const std::string& account)> account_changed;
-    std::function<bool(const std::string& plan)> plan_exists;
-    std::uint32_t scram_iterations = 4096;
-    std::function<std::chrono::system_clock::time_point()> now;
+    /// The limits of a plan; unset where no plan has that name.
+    std::function<std::optional<policy::PlanLimits>(const std::string& plan)> limits_of;
+    /// Drops entries that are not active and owes their senders a DSN; what was dropped. Blocks.
+    std::function<boost::system::result<std::vector<EntryInfo>>(const EntrySelector& which,
+                                                                const std::string& reason)>
+        drop_with_dsn;
+    std::function<std::chrono::system_clock::time_point()> now = &std::chrono::system_clock::now;
     std::string version, commit, built;
 };
 
-/// The admin API, free of any transport. Synchronous; it may block on files: never call it on a network thread.
-/// Thread-safe as far as its ports are.
+/// The admin API, free of any transport. Synchronous; it may block on files: never call it on a
+/// network thread. Thread-safe as far as its ports are.
 class Api {
   public:
     explicit Api(Ports ports) : ports_(std::move(ports)) {}
