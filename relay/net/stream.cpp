@@ -33,6 +33,10 @@ Stream::State::~State() {
 }
 
 void Stream::State::close() noexcept {
+    // OpenSSL takes a session that ends without close_notify for unfit to be resumed: TLS 1.0 did.
+    if (ssl_ && !broken_ && SSL_is_init_finished(ssl_.get()) == 1) {
+        SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    }
     error_code ignored;
     socket_.close(ignored);
     watchdog_.cancel();
