@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -14,7 +15,7 @@ constexpr std::size_t line_limit = 78;  // RFC 5322 2.1.1
 /// Appends words to a field, folding before a word that would make the line too long.
 class Folder {
   public:
-    explicit Folder(std::string& out) : out_(out), line_(out.size()) {}
+    Folder(std::string_view name, std::string& out) : out_(out), line_(out.size()) { out_ += name; }
     void word(std::string_view text) {
         if (out_.size() - line_ + 1 + text.size() > line_limit) {
             out_ += "\r\n";
@@ -51,9 +52,9 @@ std::string rfc5322_date(std::int64_t unix_seconds) {
 
 std::string added_fields(const AddedFields& what) {
     const std::string date = rfc5322_date(what.unix_seconds);
-    std::string out = "Received:";
+    std::string out;
     out.reserve(320);
-    Folder received(out);
+    Folder received("Received:", out);
     received.word("from " + what.hostname);
     if (!what.client_ip.empty()) {
         const bool v6 = what.client_ip.find(':') != std::string::npos;
