@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from conftest import Place
+from postern.place import Place
 from postern.relay import ANN, PASSWORD, upstream
 from postern.smtp import a_message
 from postern.waiting import wait_for

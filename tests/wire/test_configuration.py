@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Place
+from postern.place import Place
 from postern.program import environment, unprivileged
 from postern.relay import Relay, upstream
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from conftest import Place
+from postern.place import Place
 from postern.relay import HOSTNAME, Relay
 from postern.sink import Mail, Sink
 from postern.smtp import a_message, stuff

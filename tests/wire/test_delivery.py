@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from conftest import Place
+from postern.place import Place
 from postern.certificates import make_certificate
 from postern.relay import ANN, PASSWORD, Relay, upstream
 from postern.settings import Settings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import make_place
+from postern.place import make_place
 from postern.certificates import Certificate
 from postern.dialogue import is_for_machines, play
 from postern.relay import ANN, Relay, upstream

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from conftest import Place
+from postern.place import Place
 from postern.certificates import make_certificate
 from postern.relay import upstream
 from postern.smtp import a_message

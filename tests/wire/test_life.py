@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Place
+from postern.place import Place
 from postern.admin import http_get
 from postern.program import environment
 from postern.relay import ANN, Relay, upstream

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import Place
+from postern.place import Place
 from postern.relay import ANN, PASSWORD
 from postern.smtp import Client, Closed, a_message
 

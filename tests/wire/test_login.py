@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from conftest import Place
+from postern.place import Place
 from postern import scram
 from postern.relay import ANN, PASSWORD, Relay
 from postern.sink import Sink

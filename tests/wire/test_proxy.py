@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conftest import Place
+from postern.place import Place
 from postern.relay import ANN, PASSWORD, Relay, upstream
 from postern.scratch import free_port
 from postern.smtp import Client, Closed
@@ -28,7 +28,7 @@ def version_2(source: str, *, command: int = 1) -> bytes:
 def behind(binary: object, certificate: object) -> Iterator[Relay]:
     import shutil
 
-    from conftest import make_place
+    from postern.place import make_place
 
     place = make_place(binary, certificate)  # type: ignore[arg-type]
     relay = place.relay({"upstream": [upstream(place.sink().start())]})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Place
+from postern.place import Place
 from postern.relay import ANN, Relay, upstream
 from postern.sink import Sink
 from postern.smtp import a_message

@@ -11,7 +11,7 @@ import warnings
 
 import pytest
 
-from conftest import Place
+from postern.place import Place
 from postern.certificates import Certificate, make_certificate
 from postern.relay import Relay, upstream
 from postern.sink import Sink

@@ -74,9 +74,11 @@ class Relay:
 
     def stop(self) -> None:
         """A drain by SIGTERM: it ends with 0 and no sanitizer has found anything."""
-        if self.program.exit_code is None:
+        if self.program.running:
             code = self.program.stop()
             assert code == 0, f"exit code {code}\n{self.program.tail()}"
+        crashed = self.program.exit_code not in (None, 0, -9)
+        assert not crashed, f"ended by itself: {self.program.exit_code}\n{self.program.tail()}"
         self.program.assert_clean()
 
     def restart(self) -> Relay:
