@@ -55,7 +55,8 @@ void render(const Reply& reply, std::string& out) {
     for (bool last = false; !last;) {
         const std::size_t end = rest.find('\n');
         last = end == std::string_view::npos;
-        const std::string_view line = rest.substr(0, end);
+        std::string_view line = rest.substr(0, end);
+        if (line.ends_with('\r')) line.remove_suffix(1);
         const std::size_t start = out.size();
         append_code(reply.code, last ? ' ' : '-', out);
         if (!reply.enhanced.empty()) {

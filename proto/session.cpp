@@ -6,7 +6,9 @@ namespace postern::proto {
 
 Session::Session(std::shared_ptr<const SessionSettings> settings,
                  std::function<std::string()> make_ref)
-    : impl_(std::make_unique<Impl>(std::move(settings), std::move(make_ref))) {}
+    : impl_(std::make_unique<Impl>(std::move(settings), std::move(make_ref))) {
+    static_assert(sizeof(Impl) <= 1024, "thousands of sessions are idle at a time");
+}
 
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;

@@ -114,9 +114,9 @@ class Session {
     /// greeting is out, it makes the machine refuse a client that speaks first (554 5.5.1, Finish);
     /// called between STARTTLS and tls_started(), it drops the connection.
     void feed(std::string_view bytes);
-    /// The peer is gone (end of file, reset, or a write that failed): nothing more is sent. A
-    /// message whose end of data has been read is finished first; any other transaction ends in
-    /// Discard.
+    /// The peer is gone (end of file, reset, or a write that failed): nothing more is sent or
+    /// read. A message whose end of data has been fed is finished first (Ask{data}, Commit); any
+    /// other transaction ends in Discard, an exchange under way in AuthAborted. Then Finish.
     void eof();
     void timed_out();  ///< 421 4.4.2, then Finish.
     void sent();
