@@ -1,0 +1,146 @@
+#include "auth/auth_pool.hpp"
+
+#include <atomic>
+#include <latch>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/catch.hpp"
+
+namespace postern::auth {
+namespace {
+
+using Priority = AuthPool::Priority;
+using namespace std::chrono_literals;
+
+AuthPool::Settings one_thread(std::size_t queue) {
+    AuthPool::Settings settings;
+    settings.threads = 1;
+    settings.queue = queue;
+    return settings;
+}
+
+/// Keeps a pool's only thread busy until it is let go.
+class Plug {
+  public:
+    explicit Plug(AuthPool& pool) {
+        REQUIRE(pool.submit({[this] {
+                                 running_.count_down();
+                                 free_.wait();
+                             },
+                             {}}));
+        running_.wait();
+    }
+    void pull() { free_.count_down(); }
+
+  private:
+    std::latch running_{1};
+    std::latch free_{1};
+};
+
+AuthPool::Job job(std::function<void()> run, Priority priority) {
+    AuthPool::Job made;
+    made.run = std::move(run);
+    made.priority = priority;
+    return made;
+}
+
+TEST_CASE("known clients go first, and every eighth turn is a stranger's") {
+    AuthPool pool(one_thread(100));
+    std::string order;
+    {
+        Plug plug(pool);
+        for (int i = 0; i < 3; ++i)
+            REQUIRE(pool.submit(job([&] { order += 's'; }, Priority::stranger)));
+        for (int i = 0; i < 20; ++i)
+            REQUIRE(pool.submit(job([&] { order += 'k'; }, Priority::known)));
+        CHECK(pool.queued() == 23);
+        std::latch done(1);
+        REQUIRE(pool.submit(job([&] { done.count_down(); }, Priority::stranger)));
+        plug.pull();
+        done.wait();
+    }
+    CHECK(order.substr(0, 8) == "kkkkkkks");
+    CHECK(order.substr(8, 8) == "kkkkkkks");
+    CHECK(order.size() == 23);
+}
+
+TEST_CASE("a full queue refuses, and strangers do not crowd out known clients") {
+    AuthPool pool(one_thread(4));
+    Plug plug(pool);
+    std::atomic<int> ran{0};
+    for (int i = 0; i < 4; ++i) CHECK(pool.submit(job([&] { ++ran; }, Priority::stranger)));
+    CHECK_FALSE(pool.submit(job([&] { ++ran; }, Priority::stranger)));
+    for (int i = 0; i < 4; ++i) CHECK(pool.submit(job([&] { ++ran; }, Priority::known)));
+    CHECK_FALSE(pool.submit(job([&] { ++ran; }, Priority::known)));
+    std::thread letting_go([&] { plug.pull(); });
+    while (ran != 8) std::this_thread::sleep_for(1ms);
+    letting_go.join();
+    CHECK(pool.queued() == 0);
+}
+
+TEST_CASE("a job whose deadline passed while it waited is not run") {
+    std::atomic<std::chrono::steady_clock::duration> now{0s};
+    AuthPool::Settings settings = one_thread(10);
+    settings.now = [&] { return std::chrono::steady_clock::time_point(now.load()); };
+    AuthPool pool(std::move(settings));
+    std::atomic<int> ran{0};
+    std::atomic<int> expired{0};
+    Plug plug(pool);
+    const auto with_deadline = [&](std::chrono::seconds deadline) {
+        AuthPool::Job made = job([&] { ++ran; }, Priority::stranger);
+        made.expired = [&] { ++expired; };
+        made.deadline = std::chrono::steady_clock::time_point(deadline);
+        return made;
+    };
+    REQUIRE(pool.submit(with_deadline(5s)));
+    REQUIRE(pool.submit(with_deadline(15s)));
+    now = 10s;
+    plug.pull();
+    while (ran + expired != 2) std::this_thread::sleep_for(1ms);
+    CHECK(ran == 1);
+    CHECK(expired == 1);
+}
+
+TEST_CASE("stop answers what waits, joins, and refuses what comes later") {
+    AuthPool pool(one_thread(10));
+    std::atomic<int> expired{0};
+    Plug plug(pool);
+    for (const Priority priority : {Priority::known, Priority::stranger}) {
+        AuthPool::Job made = job([] { FAIL("must not run"); }, priority);
+        made.expired = [&] { ++expired; };
+        REQUIRE(pool.submit(std::move(made)));
+    }
+    std::thread stopping([&] { pool.stop(); });
+    while (pool.submit(job([] {}, Priority::known))) std::this_thread::sleep_for(1ms);
+    plug.pull();
+    stopping.join();
+    CHECK(expired == 2);
+    pool.stop();
+    CHECK_FALSE(pool.submit(job([] {}, Priority::known)));
+}
+
+TEST_CASE("many threads may submit at once") {
+    AuthPool::Settings settings;
+    settings.threads = 4;
+    settings.queue = 100000;
+    AuthPool pool(std::move(settings));
+    std::atomic<int> ran{0};
+    {
+        std::vector<std::jthread> threads;
+        for (int t = 0; t < 4; ++t) {
+            threads.emplace_back([&, t] {
+                for (int i = 0; i < 1000; ++i)
+                    if (!pool.submit(
+                            job([&] { ++ran; }, t % 2 == 0 ? Priority::known : Priority::stranger)))
+                        std::abort();
+            });
+        }
+    }
+    while (ran != 4000) std::this_thread::sleep_for(1ms);
+}
+
+}  // namespace
+}  // namespace postern::auth
