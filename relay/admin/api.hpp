@@ -61,6 +61,7 @@ struct Problem {
     std::string detail;
     std::string field;  ///< The field that is wrong; may be empty.
 
+    Problem() = default;
     // No aggregate: C++20 would make one of a lone number, and a result of a number would be
     // ambiguous.
     Problem(int status_, std::string code_, std::string detail_, std::string field_ = "")

@@ -14,39 +14,51 @@
 
 namespace postern::relay::admin {
 
-/// Runs `work` off the network threads and returns to the caller's thread; the lead's offload pool.
+/// Runs `work` off the network threads and resumes on the caller's executor.
 using Offload = std::function<awaitable<Response>(std::function<Response()> work)>;
+
+/// A socket that listens already (socket activation).
+struct AdminSocket {
+    config::AdminListen place;
+    int descriptor = -1;
+};
 
 struct ServerSettings {
     std::vector<config::AdminListen> listen;
-    std::vector<int> unix_descriptors;  ///< Bound and listening already (one for each unix entry),
-                                        ///< or empty: bind here.
-    std::vector<int> tcp_descriptors;   ///< Likewise for TCP.
-    std::function<std::vector<config::Network>()>
-        metrics_from;  ///< Asked for each request: a reload changes it.
-    std::vector<std::string>
-        host_names;  ///< Accepted in Host beside address literals and "localhost".
+    std::vector<AdminSocket>
+        inherited;  ///< Taken in place of binding where `place` is the same; owned from then on.
+    /// Networks beside loopback that may read health and metrics; asked for each request, for a
+    /// reload changes them.
+    std::function<std::vector<config::Network>()> metrics_from;
+    std::string hostname;  ///< Accepted in Host beside address literals and "localhost".
     std::size_t max_connections = 64;
     std::uint64_t max_body = 1U << 20U;
-    std::chrono::seconds deadline{30};  ///< For a request to come and its answer to go.
+    std::uint32_t max_header = 16U << 10U;
+    std::chrono::seconds deadline{30};  ///< For a request to come, and for its answer to go.
 };
 
-/// HTTP/1.1 on the admin socket and the admin port. Lives on one io_context; all calls on its
+/// HTTP/1.1 on the admin sockets and the admin port. Lives on one io_context: all calls on its
 /// thread.
 class Server {
   public:
+    /// `api` outlives the server.
     Server(asio::any_io_executor executor, ServerSettings settings, const Api& api,
            Offload offload);
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 
-    /// Binds (a socket file 0660; a stale one is replaced) and starts accepting. Before privileges
-    /// are dropped.
-    [[nodiscard]] result<void> open();
-    /// Accepts until `stop`; ends when every connection has ended.
+    /// Binds: a socket file gets 0660 (owner and group of `owner_uid`, `owner_gid` when root
+    /// binds), a stale one is replaced. Before rights are dropped. The error names the place.
+    struct Failure {
+        std::string place;
+        error_code error;
+    };
+    [[nodiscard]] std::vector<Failure> open(std::uint32_t owner_uid, std::uint32_t owner_gid);
+    /// Accepts until `stop`; returns when every connection has ended.
     [[nodiscard]] awaitable<void> run();
-    /// No more accepts; connections that are not answering are closed.
+    /// No more accepts; connections that wait for a request are closed, those that are being
+    /// answered end with that.
     void stop();
 
   private:
