@@ -188,7 +188,7 @@ plain:
             capture_output=True, timeout=60,
             env={"PATH": "/usr/bin:/bin", "LD_PRELOAD": "libnss_wrapper.so", "NSS_WRAPPER_PASSWD": str(self._users),
                  "NSS_WRAPPER_GROUP": str(self._groups)},
-            **({"user": NOBODY, "group": NOBODY, "extra_groups": []} if runs_as_root() else {}),  # type: ignore[call-overload]
+            **({"user": NOBODY, "group": NOBODY, "extra_groups": []} if runs_as_root() else {}),
         )
         logs = "".join(path.read_text("utf-8", "replace") for path in sorted(self.spool.glob("log-*")))
         assert done.returncode == 0 and "=>" in logs, done.stdout + done.stderr + logs

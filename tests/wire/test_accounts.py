@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import subprocess
 
 import pytest
 
@@ -124,4 +123,3 @@ def test_a_damaged_store_is_named(place: Place) -> None:
     done = relay.cli("serve", expect=None)
     assert done.returncode in (1, 4)
     assert "accounts.db" in done.stderr
-    assert isinstance(done, subprocess.CompletedProcess)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from postern.place import Place
-from postern.program import environment, unprivileged
+from postern.program import Program, environment, unprivileged
 from postern.relay import Relay, upstream
 
 GOOD = """[server]
@@ -34,7 +34,7 @@ def file(place: Place) -> Path:
 
 def run(binary: Path, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(binary), *arguments], capture_output=True, text=True, timeout=60,
-                          env=environment(env), **unprivileged())  # type: ignore[call-overload]
+                          env=environment(env), **unprivileged())
 
 
 def test_the_good_one_passes(binary: Path, file: Path) -> None:
@@ -105,8 +105,6 @@ def test_environment_overrides(binary: Path, place: Place, file: Path) -> None:
     relay: Relay = place.relay({"upstream": [upstream(place.sink().start())]})
     size = place.folder / "size"
     size.write_text("1MiB\n")
-    from postern.program import Program
-
     relay.program = Program("env", relay.program.argv, place.folder, env={"POSTERN_MESSAGE_MAX_SIZE_FILE": str(size)})
     relay.start()
     with relay.plain() as client:

@@ -26,7 +26,7 @@ def trace(pid: int, log: Path) -> subprocess.Popen[bytes]:
     tracer = subprocess.Popen(
         ["strace", "-f", "-ttt", "-y", "-o", str(log), "-p", str(pid),
          "-e", "trace=fdatasync,fsync,sync_file_range,write,writev,sendmsg,sendto,linkat"],
-        stderr=subprocess.PIPE, **unprivileged())  # type: ignore[call-overload]
+        stderr=subprocess.PIPE, **unprivileged())
     time.sleep(0.5)
     if tracer.poll() is not None:
         assert tracer.stderr is not None

@@ -15,11 +15,11 @@ import pytest
 
 from postern.place import Place
 from postern.admin import http_get
-from postern.program import environment
+from postern.program import Program, environment, unprivileged
 from postern.relay import ANN, Relay, upstream
 from postern.scratch import NOBODY, free_port, runs_as_root
 from postern.settings import to_toml
-from postern.smtp import Closed, a_message
+from postern.smtp import Client, Closed, a_message
 from postern.waiting import wait_for
 
 needs_root = pytest.mark.skipif(not runs_as_root(), reason="needs root")
@@ -102,7 +102,7 @@ def test_a_second_serve_on_the_same_state_refuses(place: Place) -> None:
                                             "listen": [f"{relay.host}:{free_port(relay.host)} tls"]}}
     other.write_text(to_toml(settings))
     done = subprocess.run([relay.binary, "serve", "-c", other], capture_output=True, text=True, timeout=30,
-                          env=environment(), **({"user": NOBODY, "group": NOBODY} if runs_as_root() else {}))
+                          env=environment(), **unprivileged())
     assert done.returncode == 1
     assert str(relay.program.pid) in done.stderr or "lock" in done.stderr
     with relay.logged_in():
@@ -127,8 +127,6 @@ def test_any_number_of_listeners_and_ipv6(place: Place) -> None:
     relay.add_account()
     relay.start()
     for address, implicit in ((("::1", ports[0]), True), ((relay.host, ports[1]), False), ((relay.host, ports[2]), True)):
-        from postern.smtp import Client
-
         with Client(address, tls=implicit) as client:
             assert client.reply().code == 220
             assert client.ehlo()
@@ -221,8 +219,6 @@ def test_a_bad_reload_changes_nothing(place: Place) -> None:
 
 @needs_root
 def test_root_binds_and_becomes_another(place: Place) -> None:
-    from postern.program import Program
-
     relay = place.relay({"upstream": [upstream(place.sink().start())]})
     os.chown(relay.state, 0, 0)
     relay.configure({"server": {"user": "nobody"}})
@@ -373,9 +369,8 @@ def test_a_stuck_log_does_not_stop_mail(place: Place) -> None:
     relay = place.relay({"upstream": [upstream(sink)], "log": {"level": "debug"}})
     relay.add_account()
     reading, writing = os.pipe()
-    credentials = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if runs_as_root() else {}
     process = subprocess.Popen(relay.program.argv, stdout=writing, stderr=subprocess.DEVNULL, env=environment(),
-                               **credentials)  # type: ignore[call-overload]
+                               **unprivileged())
     os.close(writing)
     try:
         wait_for("ready", lambda: relay.socket_path.exists() and _ready(relay), 20)
@@ -438,9 +433,7 @@ def test_sd_notify(place: Place) -> None:
         listener.bind(str(path))
         path.chmod(0o777)
         listener.settimeout(20)
-        from postern.program import Program
-
-        relay.program = Program("notify", relay.program.argv, place.folder, env={"NOTIFY_SOCKET": str(path)})
+            relay.program = Program("notify", relay.program.argv, place.folder, env={"NOTIFY_SOCKET": str(path)})
         relay.start()
         said = b""
         while b"READY=1" not in said:

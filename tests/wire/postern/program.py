@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from .scratch import NOBODY, runs_as_root
 from .waiting import PATIENCE
@@ -27,7 +27,7 @@ def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
     return env
 
 
-def unprivileged() -> dict[str, object]:
+def unprivileged() -> dict[str, Any]:
     """Arguments of Popen that give up root, where the tests run as root."""
     return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if runs_as_root() else {}
 
@@ -64,10 +64,10 @@ class Program:
             self._process = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                 env=environment(self._env), cwd=self.stdout_path.parent,
-                **({} if self._as_root else unprivileged()),  # type: ignore[arg-type]
+                **({} if self._as_root else unprivileged()),
             )
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)
 

@@ -95,7 +95,7 @@ class Relay:
         done = subprocess.run(
             [str(self.binary), "-c", str(self.config), *arguments], input=stdin, capture_output=True,
             text=True, env=environment(), cwd=self.folder, timeout=30 * PATIENCE,
-            **unprivileged(),  # type: ignore[call-overload]
+            **unprivileged(),
         )
         if expect is not None:
             assert done.returncode == expect, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"

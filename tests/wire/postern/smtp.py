@@ -116,10 +116,11 @@ class Client:
 
     def reply(self) -> Reply:
         lines: list[str] = []
+        code = ""
         while True:
             line = self.read_line()
             assert re.match(r"[2-5]\d\d[ -]", line), f"not a reply: {line!r}"
-            assert not lines or line[:3] == code, f"codes differ within a reply: {line!r}"
+            assert code in ("", line[:3]), f"codes differ within a reply: {line!r}"
             code = line[:3]
             lines.append(line[4:])
             if line[3] == " ":
@@ -133,7 +134,7 @@ class Client:
         """Whether the server ends the connection within so long, having said nothing more."""
         self.sock.settimeout(seconds * PATIENCE)
         try:
-            return self._buffer == b"" and self.sock.recv(1) == b""
+            return self._buffer == b"" and bool(self.sock.recv(1) == b"")
         except TimeoutError:
             return False
         except (ConnectionError, ssl.SSLError):
