@@ -433,7 +433,7 @@ def test_sd_notify(place: Place) -> None:
         listener.bind(str(path))
         path.chmod(0o777)
         listener.settimeout(20)
-            relay.program = Program("notify", relay.program.argv, place.folder, env={"NOTIFY_SOCKET": str(path)})
+        relay.program = Program("notify", relay.program.argv, place.folder, env={"NOTIFY_SOCKET": str(path)})
         relay.start()
         said = b""
         while b"READY=1" not in said:
