@@ -64,6 +64,7 @@ struct EntryUpdate {
 };
 
 /// All of a batch becomes durable, or (after a crash at any instant) none of it is found.
+/// An entry may be in a batch once.
 struct SpoolBatch {
     std::vector<NewEntry> add;
     std::vector<EntryUpdate> update;

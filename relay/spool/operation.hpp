@@ -1,0 +1,86 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <variant>
+#include <vector>
+
+#include "relay/spool/frame.hpp"
+#include "relay/spool/ledger.hpp"
+#include "relay/spool/segment_log.hpp"
+#include "relay/spool/spool.hpp"
+
+namespace postern::relay::spool {
+
+/// One thing for the writer to make durable, whole or not at all.
+struct Operation {
+    SpoolBatch batch;
+    std::vector<BodyPlace> bodies;    ///< Of batch.add, in that order.
+    std::vector<StateRecord> states;  ///< Recorded as they are.
+    std::vector<std::string>
+        drop;            ///< Entries to end, those of them that are there and not active.
+    std::string reason;  ///< Of the drop.
+    std::shared_ptr<std::vector<std::string>> dropped;  ///< Gets the ids that ended.
+    bool freezing = false;  ///< Record which accounts are frozen by now.
+    Spool::Callback done;
+    std::optional<Failure> failed;  ///< Already: its body could not be written.
+
+    [[nodiscard]] bool adds() const noexcept { return !batch.add.empty(); }
+    [[nodiscard]] std::uint64_t octets() const noexcept;  ///< Of the bodies.
+};
+
+/// What a durable record means for the ledger.
+struct Effect {
+    struct Added {
+        const NewEntry* entry;
+        const BodyPlace* body;
+    };
+    struct StateSet {
+        StateRecord state;
+    };
+    struct Ended {
+        std::string id;
+    };
+    struct Moved {
+        std::string id;
+        BodyPlace::Kind body;
+    };
+    struct StateMoved {
+        std::string id;
+    };
+    struct EndCopied {
+        std::uint32_t origin;
+    };
+    std::size_t record = 0;  ///< Into the frame.
+    std::variant<Added, StateSet, Ended, Moved, StateMoved, EndCopied> what;
+};
+
+/// A frame that is ready to be written, and what it means.
+struct Prepared {
+    FrameBuilder frame;
+    std::vector<Effect> effects;
+    std::shared_ptr<const std::string> body;    ///< Of a moved entry; the frame refers to it.
+    std::vector<std::string_view> body_pieces;  ///< Likewise.
+};
+
+/// Makes the frame of an operation. The operation must outlive it. Error: not_found, exists,
+/// damaged (an id that is none, no recipients, too long).
+[[nodiscard]] boost::system::result<std::unique_ptr<Prepared>> prepare(const Ledger& ledger,
+                                                                       Operation& operation);
+
+/// The state record of an entry as the ledger has it.
+[[nodiscard]] StateRecord state_of(const Ledger& ledger, Handle h);
+
+/// Tells the ledger that the frame is durable, at `offset` of `segment`. Appends to `body_files`
+/// the ids of entries that ended and whose body is a file.
+void apply(Ledger& ledger, const Prepared& prepared, std::uint32_t segment, std::uint64_t offset,
+           std::vector<std::string>& body_files);
+
+/// Adds the ids that an operation touches; false (and nothing added): one of them is there already.
+[[nodiscard]] bool claim_ids(const Operation& operation,
+                             std::unordered_set<std::string_view>& claimed);
+void release_ids(const Operation& operation, std::unordered_set<std::string_view>& claimed);
+
+}  // namespace postern::relay::spool
