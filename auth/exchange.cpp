@@ -93,7 +93,7 @@ std::optional<StepResult> Exchange::Impl::try_quick(const std::optional<proto::S
         case State::await_password:
             return quick_login_password(message);
         case State::await_final:
-            if (!is_scram_final(message)) return fail(Kind::malformed, "client-final-message");
+            if (!binding_of_final(message)) return fail(Kind::malformed, "client-final-message");
             return std::nullopt;
         case State::await_empty:
             return quick_scram_end(message);
@@ -267,9 +267,14 @@ StepResult Exchange::Impl::scram_first(std::string_view message) {
     }
     if (const auto refused = binding_refused(*first)) return fail(Kind::bad_credentials, *refused);
     if (!open_connection()) return fail(Kind::unavailable, "Cyrus SASL: out of memory");
-    if (first->flag == BindingFlag::used &&
-        !connection_->bind_channel(first->binding, *binding(first->binding)))
-        return fail(Kind::unavailable, "Cyrus SASL: takes no channel binding");
+    std::string bound = first->header;
+    if (first->flag == BindingFlag::used) {
+        const std::string& octets = *binding(first->binding);
+        if (!connection_->bind_channel(first->binding, octets))
+            return fail(Kind::unavailable, "Cyrus SASL: takes no channel binding");
+        bound += octets;
+    }
+    expected_binding_ = base64(bound);
 
     SaslConnection::Step step = connection_->start(context_.mechanism, message);
     switch (step.kind) {
@@ -309,6 +314,9 @@ std::optional<std::string> Exchange::Impl::binding_refused(const ScramFirst& fir
 }
 
 StepResult Exchange::Impl::scram_final(std::string_view message) {
+    // Cyrus lets octets behind a header without binding pass.
+    if (binding_of_final(message) != expected_binding_)
+        return fail(Kind::bad_credentials, "channel binding differs");
     const SaslConnection::Step step = connection_->step(message);
     if (step.kind == SaslConnection::Step::Kind::failed) return fail(Kind::unavailable, step.error);
     // The message is well formed: what Cyrus dislikes is the nonce, the binding or the proof.
@@ -334,8 +342,9 @@ StepResult Exchange::Impl::scram_end() {
 
 StepResult Exchange::Impl::succeed(bool remembered) {
     if (account_->suspended) {
+        std::string text = account_->suspended->text;
         Failure failure = fail(Kind::suspended, {});
-        failure.text = account_->suspended->text;
+        failure.text = std::move(text);
         return failure;
     }
     std::string authzid = account_->name;

@@ -96,6 +96,7 @@ class Exchange::Impl final : private SaslQuestions {
     AccountPtr account_;
     std::uint64_t generation_ = 0;
     std::string store_error_;
+    std::string expected_binding_;  ///< What c= must say, in base64.
     std::string verifier_text_;
     std::string secret_hash_;
     std::string credential_;

@@ -124,6 +124,8 @@ std::optional<ScramFirst> parse_scram_first(std::string_view message) {
         out.authzid = std::move(*decoded);
     }
 
+    out.header = message.substr(0, message.size() - rest.size());
+
     const auto name = take_field(rest);
     if (!name || !name->starts_with("n=")) return std::nullopt;
     auto decoded = decode_saslname(name->substr(2));
@@ -136,16 +138,18 @@ std::optional<ScramFirst> parse_scram_first(std::string_view message) {
     return out;
 }
 
-bool is_scram_final(std::string_view message) noexcept {
+std::optional<std::string_view> binding_of_final(std::string_view message) noexcept {
     std::string_view rest = message;
     const auto binding = take_field(rest);
-    if (!binding || !binding->starts_with("c=") || !is_base64(binding->substr(2))) return false;
+    if (!binding || !binding->starts_with("c=") || !is_base64(binding->substr(2)))
+        return std::nullopt;
     const auto nonce = take_field(rest);
-    if (!nonce || !is_nonce(*nonce)) return false;
+    if (!nonce || !is_nonce(*nonce)) return std::nullopt;
     while (const auto field = take_field(rest)) {
-        if (!is_extension(*field)) return false;
+        if (!is_extension(*field)) return std::nullopt;
     }
-    return rest.starts_with("p=") && is_base64(rest.substr(2));
+    if (!rest.starts_with("p=") || !is_base64(rest.substr(2))) return std::nullopt;
+    return binding->substr(2);
 }
 
 }  // namespace postern::auth

@@ -36,11 +36,13 @@ struct ScramFirst {
     std::string binding;  ///< The name behind p=.
     std::string authzid;  ///< Decoded; empty: none.
     std::string name;     ///< Decoded.
+    std::string header;   ///< The gs2 header as sent, to its second comma: what c= must repeat.
 };
 /// Unset: malformed, or a mandatory extension (m=), of which there is none.
 [[nodiscard]] std::optional<ScramFirst> parse_scram_first(std::string_view message);
 
-/// RFC 5802 7: is this a client-final-message? What it says is Cyrus' to judge.
-[[nodiscard]] bool is_scram_final(std::string_view message) noexcept;
+/// RFC 5802 7: client-final-message; gives the base64 behind c=. Unset: malformed. Nonce and proof
+/// are Cyrus' to judge.
+[[nodiscard]] std::optional<std::string_view> binding_of_final(std::string_view message) noexcept;
 
 }  // namespace postern::auth

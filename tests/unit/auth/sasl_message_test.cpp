@@ -42,6 +42,8 @@ TEST_CASE("SCRAM client-first messages say flag, identities and nonce") {
     REQUIRE(bound);
     CHECK(bound->flag == BindingFlag::used);
     CHECK(bound->binding == "tls-exporter");
+    CHECK(bound->header == "p=tls-exporter,a=b=2Cob,");
+    CHECK(plain->header == "n,,");
     CHECK(bound->authzid == "b,ob");
     CHECK(bound->name == "a=nn");
     CHECK(parse_scram_first("y,,n=user,r=abc")->flag == BindingFlag::unoffered);
@@ -85,8 +87,8 @@ TEST_CASE("malformed SCRAM client-first messages are refused") {
 }
 
 TEST_CASE("SCRAM client-final messages are known by their form") {
-    CHECK(is_scram_final("c=biws,r=abcdef,p=AAAA"));
-    CHECK(is_scram_final("c=biws,r=abcdef,x=ext,p=AA=="));
+    CHECK(binding_of_final("c=biws,r=abcdef,p=AAAA") == "biws");
+    CHECK(binding_of_final("c=biws,r=abcdef,x=ext,p=AA==") == "biws");
     const std::string_view rows[] = {
         ""sv,
         "c=biws"sv,
@@ -104,7 +106,7 @@ TEST_CASE("SCRAM client-final messages are known by their form") {
     };
     for (const std::string_view row : rows) {
         INFO(row);
-        CHECK_FALSE(is_scram_final(row));
+        CHECK_FALSE(binding_of_final(row));
     }
 }
 
