@@ -88,17 +88,15 @@ struct Server::State {
         std::function<void()> close;
     };
 
-    State(asio::any_io_executor executor_, ServerSettings settings_, const Api& api_,
-          Offload offload_)
+    State(asio::any_io_executor executor_, ServerSettings settings_, Offload offload_)
         : executor(executor_),
           settings(std::move(settings_)),
-          api(api_),
           offload(std::move(offload_)),
           tasks(executor_, [](std::string_view) {}) {}
 
     asio::any_io_executor executor;
     ServerSettings settings;
-    const Api& api;
+    const Api* api = nullptr;
     Offload offload;
     std::list<Local::acceptor> local;
     std::list<tcp::acceptor> port;
@@ -196,7 +194,7 @@ awaitable<bool> Server::State::exchange(StreamOf<Protocol>& stream, beast::flat_
         const std::shared_ptr<Request> request =
             std::make_shared<Request>(to_request(parser.get(), peer));
         if (request->set_target(parser.get().target())) {
-            std::function<Response()> work = [this, request] { return api.handle(*request); };
+            std::function<Response()> work = [this, request] { return api->handle(*request); };
             answer = co_await offload(std::move(work));
         } else {
             wrong = Problem(400, "invalid", "the request's target is malformed");
@@ -244,9 +242,8 @@ awaitable<void> Server::State::accept(Acceptor& acceptor) {
     }
 }
 
-Server::Server(asio::any_io_executor executor, ServerSettings settings, const Api& api,
-               Offload offload)
-    : state_(std::make_shared<State>(executor, std::move(settings), api, std::move(offload))) {}
+Server::Server(asio::any_io_executor executor, ServerSettings settings, Offload offload)
+    : state_(std::make_shared<State>(executor, std::move(settings), std::move(offload))) {}
 
 Server::~Server() = default;
 
@@ -263,8 +260,9 @@ std::vector<Server::Failure> Server::open(std::uint32_t owner_uid, std::uint32_t
     return failures;
 }
 
-awaitable<void> Server::run() {
+awaitable<void> Server::run(const Api& api) {
     const std::shared_ptr<State> state = state_;
+    state->api = &api;
     for (Local::acceptor& acceptor : state->local) state->tasks.spawn(state->accept(acceptor));
     for (tcp::acceptor& acceptor : state->port) state->tasks.spawn(state->accept(acceptor));
     co_await state->tasks.join();

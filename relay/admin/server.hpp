@@ -41,9 +41,7 @@ struct ServerSettings {
 /// thread.
 class Server {
   public:
-    /// `api` outlives the server.
-    Server(asio::any_io_executor executor, ServerSettings settings, const Api& api,
-           Offload offload);
+    Server(asio::any_io_executor executor, ServerSettings settings, Offload offload);
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
@@ -55,8 +53,8 @@ class Server {
         error_code error;
     };
     [[nodiscard]] std::vector<Failure> open(std::uint32_t owner_uid, std::uint32_t owner_gid);
-    /// Accepts until `stop`; returns when every connection has ended.
-    [[nodiscard]] awaitable<void> run();
+    /// Accepts until `stop`; returns when every connection has ended. `api` outlives that.
+    [[nodiscard]] awaitable<void> run(const Api& api);
     /// No more accepts; connections that wait for a request are closed, those that are being
     /// answered end with that.
     void stop();
