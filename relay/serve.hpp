@@ -9,14 +9,15 @@
 namespace postern::relay {
 
 struct ServeOptions {
-    std::string file;            ///< As config::choose_file found it.
-    bool file_named = false;     ///< By -c or POSTERN_CONFIG.
-    config::Surroundings around; ///< What every later reload reads too.
-    config::Loaded loaded;       ///< Loaded without a fault, still with the rights that the process began with.
+    std::string file;             ///< As config::choose_file found it.
+    bool file_named = false;      ///< By -c or POSTERN_CONFIG.
+    config::Surroundings around;  ///< What every later reload reads too.
+    config::Loaded
+        loaded;  ///< Loaded without a fault, still with the rights that the process began with.
 };
 
-/// Runs in the foreground until TERM or INT. Returns the exit code: 0 after a drain, 1 when it cannot start (with a
-/// line on stderr), 4 on a failure of our own.
+/// Runs in the foreground until TERM or INT. Returns the exit code: 0 after a drain, 1 when it
+/// cannot start (with a line on stderr), 4 on a failure of our own.
 [[nodiscard]] int serve(ServeOptions options);
 
 /// Connects and logs in to each upstream of `config` for `postern check`; blocks.

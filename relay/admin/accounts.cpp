@@ -225,7 +225,7 @@ class AccountCall {
         const auto added = store_.add(account, ports_.now());
         if (!added) return from_store(added.error());
         tell(ports_, request_, "account_add", (*added)->name, told(*wanted));
-        return answer((*added)->name, generate ? wanted->password : std::nullopt);
+        return changed((*added)->name, generate ? wanted->password : std::nullopt);
     }
 
     [[nodiscard]] Checked<Answer> set(const std::string& name) const {
@@ -245,7 +245,7 @@ class AccountCall {
         if (!altered) return from_store(altered.error());
         tell(ports_, request_, "account_set", (*altered)->name, told(*wanted));
         if (wanted->password) tell_password((*altered)->name);
-        return show((*altered)->name);
+        return changed((*altered)->name);
     }
 
     [[nodiscard]] Checked<Answer> passwd(const std::string& name) const {
@@ -260,7 +260,7 @@ class AccountCall {
         if (!altered) return from_store(altered.error());
         tell(ports_, request_, "account_passwd", (*altered)->name);
         tell_password((*altered)->name);
-        return answer((*altered)->name, *given ? std::nullopt : std::optional(password));
+        return changed((*altered)->name, *given ? std::nullopt : std::optional(password));
     }
 
     [[nodiscard]] Checked<Answer> suspend(const std::string& name) const {
@@ -277,7 +277,7 @@ class AccountCall {
         if (!altered) return from_store(altered.error());
         tell(ports_, request_, "account_suspend", (*altered)->name, {{"text", why.text}});
         if (const auto frozen = freeze((*altered)->name, true); !frozen) return frozen.error();
-        return show((*altered)->name);
+        return changed((*altered)->name);
     }
 
     [[nodiscard]] Checked<Answer> release(const std::string& name) const {
@@ -292,7 +292,7 @@ class AccountCall {
         tell(ports_, request_, "account_release", account);
         if (ports_.events != nullptr) ports_.events->emit(event::Release{account});
         if (const auto thawed = freeze(account, false); !thawed) return thawed.error();
-        return show(account);
+        return changed(account);
     }
 
     [[nodiscard]] Checked<Answer> remove(const std::string& name) const {
@@ -304,11 +304,14 @@ class AccountCall {
     }
 
   private:
-    Checked<Answer> answer(const std::string& name,
-                           const std::optional<proto::Secret>& generated) const {
-        auto out = show(name);
-        if (out && generated) out->json["password"] = generated->reveal();
-        return out;
+    /// What a change answers with: how many it met, the account as it is now, and a password that was made.
+    Checked<Answer> changed(const std::string& name, const std::optional<proto::Secret>& generated = {}) const {
+        const auto view = store_.show(name);
+        if (!view) return from_store(view.error());
+        Json out{{"matched", 1}, {"changed", 1}, {"failed", 0}};
+        out.update(whole(ports_, *view));
+        if (generated) out["password"] = generated->reveal();
+        return Answer{std::move(out)};
     }
 
     void tell_password(const std::string& account) const {

@@ -44,7 +44,8 @@ Checked<Answer> reload(const Ports& ports, const Request& request) {
     const ReloadOutcome outcome = ports.reload();
     tell(ports, request, "reload", "", {{"result", outcome.ok ? "ok" : "failed"}});
     if (!outcome.ok) return invalid(outcome.error);
-    return Answer{Json{{"changed", outcome.changed}}};
+    const std::size_t count = outcome.changed.size();
+    return Answer{Json{{"matched", count}, {"changed", count}, {"failed", 0}, {"keys", outcome.changed}}};
 }
 
 Checked<Answer> api_v1(const Ports& ports, const Request& request) {

@@ -35,6 +35,8 @@ struct RunsAs {
 struct CheckOptions {
     bool offline = false;  ///< No DNS, no connection.
     RunsAs user;
+    std::string user_warning;  ///< Not empty: nobody was named, and it is `nobody`.
+    std::string user_fault;    ///< Not empty: there is no such user.
     /// Connects and logs in to each upstream: greeting, EHLO, STARTTLS, AUTH. Blocks. Null: left
     /// out.
     std::function<std::vector<Finding>(const Config&)> upstreams;

@@ -146,6 +146,8 @@ struct Upstream {
     bool insecure = false;
     std::string username;  ///< Empty: no login.
     proto::Secret password;
+    std::string
+        password_file;  ///< Where `password` came from; empty: it stood in the configuration.
     std::uint32_t concurrency = 20;
 };
 

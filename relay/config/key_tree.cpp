@@ -30,7 +30,7 @@ class KeyCollector {
         add(name, kind_of(format));
     }
     template <typename T>
-    void secret(std::string_view name, T S::*, Reload) {
+    void secret(std::string_view name, T S::*, std::string S::*, Reload) {
         add(name, Key::Kind::secret);
         add(fmt::format("{}_file", name), Key::Kind::path);
     }

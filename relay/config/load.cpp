@@ -122,7 +122,7 @@ Loaded load(const std::string& file, bool named, const Surroundings& around, Nee
     std::string error;
     const auto text = around.read_file(file, error);
     if (text) return load_text(*text, file, around, need);
-    if (!named && (need == Need::what_is_there || upstream_in_environment(around))) {
+    if (!named && (need == Need::nothing || upstream_in_environment(around))) {
         Loaded loaded = load_text("", "", around, need);
         loaded.notices.push_back(
             fmt::format("{}: {}: the environment and defaults hold", file, error));

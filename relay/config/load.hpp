@@ -35,8 +35,10 @@ struct Surroundings {
 };
 
 enum class Need : std::uint8_t {
-    everything,     ///< What `serve` needs: a hostname, a certificate, an upstream.
-    what_is_there,  ///< Defaults hold for whatever is missing, even the whole file.
+    everything,  ///< What `serve` needs: a hostname, a certificate, an upstream with its secret.
+    a_file,   ///< The file (or an upstream in the environment), however little it says: commands on
+              ///< accounts, the queue.
+    nothing,  ///< Defaults hold for whatever is missing, even the whole file.
 };
 
 struct Loaded {
@@ -49,8 +51,8 @@ struct Loaded {
 [[nodiscard]] std::string choose_file(std::string_view option, const Surroundings& around);
 
 /// Reads `file` and the environment over it (the environment wins). A file that does not exist is a
-/// fault unless it was not named (`named` false) and either an upstream is in the environment or
-/// `need` is what_is_there. Never throws.
+/// fault, unless it was not named (`named` false) and either an upstream is in the environment or
+/// nothing is needed. Never throws.
 [[nodiscard]] Loaded load(const std::string& file, bool named, const Surroundings& around,
                           Need need);
 

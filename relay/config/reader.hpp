@@ -39,7 +39,8 @@ class SectionReader {
             format.read(r_, *value, path(name), target_.*member);
     }
 
-    void secret(std::string_view name, proto::Secret S::* member, Reload) {
+    void secret(std::string_view name, proto::Secret S::* member, std::string S::* path_member,
+                Reload) {
         const std::string file_key = fmt::format("{}_file", name);
         known_.push_back(name);
         file_keys_.push_back(file_key);
@@ -53,10 +54,9 @@ class SectionReader {
             formats::Text{}.read(r_, *value, path(name), text);
             target_.*member = proto::Secret(text);
         } else if (file != nullptr) {
-            std::string name_of_file;
-            formats::Path{}.read(r_, *file, path(file_key), name_of_file);
-            if (!name_of_file.empty())
-                read_secret_file(*file, path(file_key), name_of_file, target_.*member);
+            std::string& from = target_.*path_member;
+            formats::Path{}.read(r_, *file, path(file_key), from);
+            if (!from.empty()) read_secret_file(*file, path(file_key), from, target_.*member);
         }
     }
 
@@ -139,7 +139,7 @@ class SectionReader {
 
     void read_secret_file(const Node& node, const std::string& key, const std::string& file,
                           proto::Secret& out) {
-        if (r_.need == Need::what_is_there)
+        if (r_.need != Need::everything)
             return;  // Only `serve` uses secrets, and only its user can read them.
         std::string error;
         auto text = r_.around.read_file(file, error);

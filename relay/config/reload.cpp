@@ -31,7 +31,7 @@ class Comparison {
         if (!same(a_.*member, b_.*member)) out_.push_back({path(name), reload});
     }
     template <typename T>
-    void secret(std::string_view name, T S::* member, Reload reload) {
+    void secret(std::string_view name, T S::* member, std::string S::*, Reload reload) {
         if (!same(a_.*member, b_.*member)) out_.push_back({path(name), reload});
     }
     template <typename T>

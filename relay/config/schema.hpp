@@ -12,7 +12,7 @@
 //
 // A visitor V of a section S has
 //     key(name, &S::member, format, reload)   one value (or list of values)
-//     secret(name, &S::member, reload)        NAME, or NAME_file: a file that holds it
+//     secret(name, &S::member, &S::file, reload)  NAME, or NAME_file: a file that holds it
 //     table(name, &S::member)                 a table of its own keys
 //     tables(name, &S::member, reload)        a list of tables
 //     map(name, &S::member, reload)           tables by names of the operator's choice
@@ -148,7 +148,7 @@ void describe(V& v, Section<Upstream>) {
     v.key("ca", &Upstream::ca, formats::Path{}, live);
     v.key("insecure", &Upstream::insecure, formats::Flag{}, live);
     v.key("username", &Upstream::username, formats::Text{}, live);
-    v.secret("password", &Upstream::password, live);
+    v.secret("password", &Upstream::password, &Upstream::password_file, live);
     v.key("concurrency", &Upstream::concurrency, formats::Count{1, 10'000}, live);
     v.later(
         "weight pin mechanism oauth rate messages_per_connection source_address default "

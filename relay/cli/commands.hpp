@@ -1,0 +1,61 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "relay/cli/channel.hpp"
+#include "relay/cli/cli.hpp"
+#include "relay/cli/output.hpp"
+#include "relay/config/load.hpp"
+
+namespace postern::relay::cli {
+
+/// What every command works with; lives as long as the parser.
+struct Context {
+    const Programs& programs;
+    config::Surroundings around;
+    Output out;
+    std::string file_option;       ///< -c
+    std::string reason;            ///< --reason
+    std::function<Exit()> chosen;  ///< The command that the line names.
+
+    /// The configuration, or null with its faults told (exit 2).
+    [[nodiscard]] config::ConfigPtr load(config::Need need) const;
+    [[nodiscard]] bool file_named() const;
+
+    /// Sends `call` on the way that fits and hands the answer's JSON to `show`; faults are told.
+    Exit perform(Way way, config::Need need, const std::string& subject, Call call,
+                 const std::function<Exit(const Json&)>& show) const;
+    /// As `perform`, through all pages of a list (`limit` 0: the whole of it): `item` sees each.
+    Exit each(Way way, config::Need need, const std::string& subject, Call call, std::size_t limit,
+              const std::function<void(const Json&)>& item) const;
+};
+
+/// Selectors as options, by the JSON fields' names.
+struct SelectorOptions {
+    std::vector<std::string> accounts, customers, mail_from, rcpts, upstreams, states, sources,
+        events, refs, sessions, rules;
+    std::string since, until;
+    std::size_t limit = 0;
+
+    void add_to(admin::Query& query) const;
+    [[nodiscard]] bool empty() const;
+};
+
+void add_account_commands(CLI::App& root, Context& context);
+void add_queue_commands(CLI::App& root, Context& context);
+void add_journal_commands(CLI::App& root, Context& context);
+void add_service_commands(CLI::App& root, Context& context);
+
+/// A subcommand that passes what it does not know to its parents, so that -c, --json and --reason
+/// stand anywhere.
+CLI::App* command(CLI::App& parent, const std::string& name, const std::string& description);
+/// An option that may be repeated and takes one value each time.
+CLI::Option* repeated(CLI::App& app, const std::string& name, std::vector<std::string>& into,
+                      const std::string& description);
+
+}  // namespace postern::relay::cli

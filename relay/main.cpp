@@ -1,0 +1,6 @@
+#include "relay/cli/cli.hpp"
+
+int main(int argc, char** argv) {
+    using namespace postern::relay;
+    return cli::run(argc, argv, {serve, check_upstreams, sink::run_sink});
+}
