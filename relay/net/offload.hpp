@@ -20,30 +20,32 @@ namespace postern::relay::net {
 template <typename F>
 [[nodiscard]] awaitable<std::invoke_result_t<F&>> offload(asio::thread_pool& pool, F f) {
     using T = std::invoke_result_t<F&>;
-    using Slot = std::conditional_t<std::is_void_v<T>, bool, std::optional<T>>;
-    Slot value{};
-    std::exception_ptr failure;
+    using Value = std::conditional_t<std::is_void_v<T>, bool, std::optional<T>>;
+    struct Outcome {
+        Value value{};
+        std::exception_ptr failure;
+    } outcome;
     const asio::any_io_executor home = co_await asio::this_coro::executor;
     auto start = [&](auto handler) {
-        asio::post(pool, [&value, &failure, &f, home,
+        asio::post(pool, [&outcome, &f, home,
                           work = asio::prefer(home, asio::execution::outstanding_work.tracked),
                           handler = std::move(handler)]() mutable {
             try {
                 if constexpr (std::is_void_v<T>) {
                     f();
                 } else {
-                    value.emplace(f());
+                    outcome.value.emplace(f());
                 }
             } catch (...) {
-                failure = std::current_exception();
+                outcome.failure = std::current_exception();
             }
             asio::post(home, std::move(handler));
         });
     };
     co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(start),
                                                                           asio::use_awaitable);
-    if (failure) std::rethrow_exception(failure);
-    if constexpr (!std::is_void_v<T>) co_return std::move(*value);
+    if (outcome.failure) std::rethrow_exception(outcome.failure);
+    if constexpr (!std::is_void_v<T>) co_return std::move(*outcome.value);
 }
 
 }  // namespace postern::relay::net

@@ -78,8 +78,8 @@ int TicketKeys::callback(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_C
         const auto found = self->opening(name, now);
         if (!found) return 0;  // a full handshake
         key = found->key;
-        // TLS 1.3 sends new tickets anyway; 2 makes TLS 1.2 do so.
-        answer = found->current ? 1 : 2;
+        // 2: a new ticket goes out; a client of TLS 1.3 uses each of them once.
+        answer = found->current && SSL_version(ssl) < TLS1_3_VERSION ? 1 : 2;
     }
     char digest[] = "SHA256";
     const std::array<OSSL_PARAM, 3> parameters{

@@ -396,6 +396,7 @@ TEST_CASE("sessions resume, also over a reload of certificates", "[net][tls]") {
         if (round == 2) server = server_of({site().ec, site().rsa}, tickets);
         if (round == 3)
             server = server_of({site().ec});  // other keys: a full handshake, no failure
+        INFO("round " << round);
         Pair pair = handshake(context, server, client);
         REQUIRE(!pair.served);
         REQUIRE(!pair.dialled);
