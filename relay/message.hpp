@@ -25,6 +25,7 @@ struct Message {
     Body body;
     std::vector<proto::HeaderFacts::Range> removals;  ///< Of `body`.
     std::string message_id;
+    std::shared_ptr<const void> memory;  ///< Its share of the memory for bodies, held as long as the message.
 
     /// The message as it goes out (unstuffed), in order. Views into this object.
     [[nodiscard]] std::vector<std::string_view> pieces() const;

@@ -1,5 +1,7 @@
 #include "relay/upstream/attempt.hpp"
 
+#include <algorithm>
+
 namespace postern::relay {
 
 PathSet::Needs Outgoing::needs() const {
@@ -10,7 +12,10 @@ PathSet::Needs Outgoing::needs() const {
 
 awaitable<bool> Attempt::wait_until(SteadyTime deadline) {
     while (!result_) {
-        if (hurried_ && !dot_sent_) co_return false;
+        if (hurried_) {
+            if (!dot_sent_) co_return false;
+            deadline = std::min(deadline, *hurried_);
+        }
         changed_.expires_at(deadline);
         const auto [error] = co_await changed_.async_wait(as_value);
         if (!error && !result_) co_return false;  // The timer ran out; finish() cancels it.
@@ -25,8 +30,8 @@ void Attempt::abandon() {
     if (close_) close_();
 }
 
-void Attempt::hurry() {
-    hurried_ = true;
+void Attempt::hurry(SteadyTime until) {
+    hurried_ = until;
     changed_.cancel();
 }
 

@@ -54,12 +54,12 @@ class Attempt {
     [[nodiscard]] bool client_waits() const noexcept { return client_waits_; }
 
     // The owner's side.
-    /// Waits until the attempt is finished, or `deadline`, or (unless the dot has gone) hurry(). True: finished.
+    /// Waits until the attempt is finished, or `deadline`, or hurry(). True: finished.
     [[nodiscard]] awaitable<bool> wait_until(SteadyTime deadline);
     /// Nothing more may be sent: unless the final dot has gone, the upstream session is closed and the attempt ends soon.
     void abandon();
-    /// We are shutting down: whoever waits stops waiting unless the final dot has gone.
-    void hurry();
+    /// We are shutting down: whoever waits stops at once, or, where the final dot has gone, at `until`.
+    void hurry(SteadyTime until);
     [[nodiscard]] bool finished() const noexcept { return result_.has_value(); }
     [[nodiscard]] bool dot_sent() const noexcept { return dot_sent_; }
     [[nodiscard]] AttemptResult take_result() { return std::move(*result_); }
@@ -84,7 +84,7 @@ class Attempt {
     std::function<void()> close_;
     bool abandoned_ = false;
     bool dot_sent_ = false;
-    bool hurried_ = false;
+    std::optional<SteadyTime> hurried_;
 };
 
 using AttemptPtr = std::shared_ptr<Attempt>;

@@ -35,12 +35,12 @@ std::string say(const Connection::Failed& failed) {
 
 UpstreamPool::UpstreamPool(asio::io_context& context, net::Resolver& resolver, net::TaskGroup& tasks,
                            event::Stream& events, Settings settings)
-    : context_(context), resolver_(resolver), tasks_(tasks), events_(events), settings_(settings) {}
+    : context_(context), resolver_(&resolver), tasks_(tasks), events_(events), settings_(settings) {}
 
 AttemptPtr UpstreamPool::start(PathPtr path, Outgoing outgoing, bool client_waits, SteadyTime slot_deadline) {
     auto attempt = std::make_shared<Attempt>(context_.get_executor(), std::move(path), std::move(outgoing), client_waits);
     running_.insert(attempt);
-    if (hurried_) attempt->hurry();
+    if (hurried_) attempt->hurry(*hurried_);
     tasks_.spawn(run(attempt, slot_deadline));
     return attempt;
 }
@@ -147,7 +147,7 @@ awaitable<UpstreamPool::Acquired> UpstreamPool::acquire(PathPtr path, AttemptPtr
         if (Path::Slot slot = Path::try_slot(path, clock::now()); slot) {
             auto connection = std::make_unique<Connection>(path, std::move(slot), events_);
             auto failed = co_await connection->establish(
-                context_, resolver_, attempt->client_waits() ? Patience::client_waits : Patience::spooled);
+                context_, *resolver_, attempt->client_waits() ? Patience::client_waits : Patience::spooled);
             if (failed) co_return Acquired{nullptr, std::move(failed)};
             co_return Acquired{std::move(connection), {}};
         }
@@ -205,7 +205,7 @@ void UpstreamPool::shed() {
 
 awaitable<void> UpstreamPool::probe(PathPtr path) {
     Connection connection(path, Path::Slot{}, events_);
-    auto failed = co_await connection.establish(context_, resolver_, Patience::client_waits);
+    auto failed = co_await connection.establish(context_, *resolver_, Patience::client_waits);
     if (!failed) failed = co_await connection.noop();
     path->probed(clock::now(), !failed, failed ? say(*failed) : std::string{});
     if (!failed) co_await connection.quit();
@@ -226,9 +226,9 @@ awaitable<void> UpstreamPool::sweep(SteadyTime now) {
     for (ConnectionPtr& connection : old) co_await connection->quit();
 }
 
-void UpstreamPool::hurry() {
-    hurried_ = true;
-    for (const AttemptPtr& attempt : running_) attempt->hurry();
+void UpstreamPool::hurry(SteadyTime until) {
+    hurried_ = until;
+    for (const AttemptPtr& attempt : running_) attempt->hurry(until);
 }
 
 void UpstreamPool::stop() {

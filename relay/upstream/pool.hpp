@@ -3,6 +3,7 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
@@ -39,12 +40,15 @@ class UpstreamPool {
     void shed();
     /// Closes what has been idle too long or belongs to a retired path.
     [[nodiscard]] awaitable<void> sweep(SteadyTime now);
-    /// Shutting down: nobody waits any more for what has not got its final dot, and nothing new begins.
-    void hurry();
-    [[nodiscard]] bool hurried() const noexcept { return hurried_; }
+    /// Shutting down: nobody waits any more for what has not got its final dot, nor for the rest after
+    /// `until`; nothing new begins.
+    void hurry(SteadyTime until);
+    [[nodiscard]] bool hurried() const noexcept { return hurried_.has_value(); }
     /// Closes all idle connections.
     void stop();
 
+    /// At a reload; the one before must live on until its lookups have ended.
+    void use(net::Resolver& resolver) noexcept { resolver_ = &resolver; }
     /// Asks the other threads to shed(); set by the composition root.
     std::function<void()> ask_others;
 
@@ -71,13 +75,13 @@ class UpstreamPool {
     void learn(const PathPtr& path, const Connection::Failed& failed, const std::string& ref);
 
     asio::io_context& context_;
-    net::Resolver& resolver_;
+    net::Resolver* resolver_;
     net::TaskGroup& tasks_;
     event::Stream& events_;
     Settings settings_;
     std::unordered_map<const Path*, Lane> lanes_;
     std::unordered_set<AttemptPtr> running_;
-    bool hurried_ = false;
+    std::optional<SteadyTime> hurried_;
     bool stopping_ = false;
 };
 

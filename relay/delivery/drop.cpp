@@ -1,0 +1,71 @@
+#include "relay/delivery/drop.hpp"
+
+#include <future>
+#include <utility>
+
+#include "relay/delivery/notices.hpp"
+
+namespace postern::relay {
+
+namespace {
+
+boost::system::result<void> commit_blocking(Spool& spool, SpoolBatch batch) {
+    std::promise<boost::system::result<void>> said;
+    auto answer = said.get_future();
+    spool.commit(std::move(batch), [&said](boost::system::result<void> word) { said.set_value(word); });
+    return answer.get();
+}
+
+}  // namespace
+
+boost::system::result<std::vector<EntryInfo>> drop_with_notice(Spool& spool, const config::Config& config,
+                                                               const std::function<std::string()>& make_ref,
+                                                               const EntrySelector& which,
+                                                               const std::string& reason) {
+    constexpr std::size_t page_size = 100;
+    std::vector<EntryInfo> dropped;
+    std::string after;
+    for (;;) {
+        const auto page = spool.list(which, page_size, after);
+        if (page.empty()) return dropped;
+        after = page.back().id;
+        for (const EntryInfo& info : page) {
+            if (info.state == EntryState::active || info.state == EntryState::damaged) continue;
+            const auto loaded = spool.load(info.id);
+            if (!loaded) continue;
+            const auto now = std::chrono::system_clock::now();
+            SpoolBatch batch;
+            EntryUpdate update;
+            update.id = info.id;
+            update.state = info.state;
+            update.last_reply = "dropped: " + reason;
+            std::vector<Notice> notices;
+            for (const std::uint32_t i : loaded->open) {
+                update.done.push_back({i, Settled::dropped});
+                const auto& rcpt = loaded->entry.envelope.recipients[i];
+                if (loaded->entry.dsn || !proto::dsn_owed(loaded->entry.envelope, rcpt, proto::DsnAction::failed)) continue;
+                notices.push_back({.recipient = i,
+                                   .action = proto::DsnAction::failed,
+                                   .reply = {},
+                                   .remote = {},
+                                   .reason = "The operator has taken it out of the queue" +
+                                             (reason.empty() ? std::string(".") : ": " + reason)});
+            }
+            batch.update.push_back(std::move(update));
+            if (!notices.empty()) {
+                const NoticeSource source{.ref = loaded->entry.ref,
+                                          .account = loaded->entry.account,
+                                          .customer = loaded->entry.customer,
+                                          .envelope = &loaded->entry.envelope,
+                                          .pieces = loaded->entry.pieces,
+                                          .received = loaded->entry.created};
+                batch.add.push_back(make_notice_entry(config, source, notices, make_ref(), make_ref(), now));
+            }
+            // One entry and its notice are one batch: both, or neither.
+            if (const auto said = commit_blocking(spool, std::move(batch)); !said) return said.error();
+            dropped.push_back(info);
+        }
+    }
+}
+
+}  // namespace postern::relay

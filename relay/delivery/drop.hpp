@@ -1,0 +1,18 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "relay/config/config.hpp"
+#include "relay/spool/spool.hpp"
+
+namespace postern::relay {
+
+/// Drops matching entries that no attempt holds and owes their senders a notification with the reason. What was
+/// dropped. Blocks: call it off the network threads.
+[[nodiscard]] boost::system::result<std::vector<EntryInfo>> drop_with_notice(
+    Spool& spool, const config::Config& config, const std::function<std::string()>& make_ref,
+    const EntrySelector& which, const std::string& reason);
+
+}  // namespace postern::relay

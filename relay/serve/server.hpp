@@ -1,0 +1,134 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include "auth/account_store.hpp"
+#include "auth/auth_pool.hpp"
+#include "auth/password_memory.hpp"
+#include "auth/sasl_server.hpp"
+#include "relay/admin/api.hpp"
+#include "relay/admin/server.hpp"
+#include "relay/delivery/runner.hpp"
+#include "relay/event/line_writer.hpp"
+#include "relay/event/metrics.hpp"
+#include "relay/event/recorder.hpp"
+#include "relay/event/stream.hpp"
+#include "relay/net/file_watch.hpp"
+#include "relay/net/listener.hpp"
+#include "relay/process/lock.hpp"
+#include "relay/process/systemd.hpp"
+#include "relay/serve.hpp"
+#include "relay/serve/snapshot.hpp"
+#include "relay/serve/worker.hpp"
+#include "relay/session/services.hpp"
+#include "relay/spool/file.hpp"
+
+namespace postern::relay {
+
+/// What was bound before the process gave up its rights.
+struct BoundSockets {
+    std::vector<int> listeners;  ///< One for each of config.server.listen, in order.
+    std::vector<admin::AdminSocket> admin;
+};
+
+/// The composition root of `serve`: owns every object, and the order in which they start and stop. Made and run on
+/// the main thread.
+class Server {
+  public:
+    Server(ServeOptions options, process::Notifier notifier);
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+    ~Server();
+
+    /// Binds, drops rights, opens state and spool. Error: what to say on stderr.
+    [[nodiscard]] boost::system::result<void, std::string> start();
+    /// Serves until TERM or INT, drains. The exit code.
+    [[nodiscard]] int run();
+
+  private:
+    using Started = boost::system::result<void, std::string>;
+    [[nodiscard]] Started bind_and_drop();
+    [[nodiscard]] Started open_events();
+    [[nodiscard]] Started open_accounts();
+    [[nodiscard]] Started open_spool();
+    void make_services();
+    void register_gauges();
+    void start_listening();
+
+    [[nodiscard]] admin::ReloadOutcome reload();
+    [[nodiscard]] admin::ReloadOutcome reload_on_house();
+    void account_changed(const std::string& account, auth::Change change);
+    [[nodiscard]] awaitable<void> on_signals();
+    [[nodiscard]] awaitable<void> housekeeping();
+    [[nodiscard]] awaitable<void> probe_paths();
+    [[nodiscard]] awaitable<void> drain();
+    void look_after_alerts();
+    void look_after_certificates();
+    void watch_certificates();
+    [[nodiscard]] std::vector<std::string> unready() const;
+    [[nodiscard]] admin::Ports admin_ports();
+
+    ServeOptions options_;
+    process::Notifier notifier_;
+    config::ConfigPtr config_;   ///< At start: what `R` keys are read from.
+    std::optional<process::StateLock> lock_;
+    BoundSockets bound_;
+
+    std::unique_ptr<event::LineWriter> log_;
+    std::unique_ptr<event::Metrics> metrics_;
+    std::unique_ptr<event::Recorder> recorder_;
+    std::unique_ptr<event::FanOut> events_;
+
+    std::unique_ptr<FileSystem> files_;
+    std::unique_ptr<Spool> spool_;
+    std::unique_ptr<auth::AccountStore> accounts_;
+    std::unique_ptr<auth::PasswordMemory> passwords_;
+    std::unique_ptr<auth::SaslServer> sasl_;
+    std::unique_ptr<auth::AuthPool> auth_pool_;
+    std::shared_ptr<const auth::AccountStore::Listener> subscription_;
+    policy::LoginGuard guard_;
+    policy::LimitStore limits_;
+
+    Current current_;
+    std::shared_ptr<net::TicketKeys> tickets_;
+    asio::io_context house_{1};
+    asio::thread_pool offload_{4};
+    std::unique_ptr<Delivery> delivery_;
+    std::vector<std::unique_ptr<NetworkThread>> threads_;
+    std::vector<net::Worker> workers_;
+    std::vector<std::unique_ptr<net::Listener>> listeners_;
+    std::unique_ptr<QueueRunner> runner_;
+    std::atomic<QueueRunner*> runner_ready_{nullptr};
+
+    BodyBudget bodies_{0};
+    Counts sources_;
+    Counts accounts_connected_;
+    std::atomic<std::size_t> connections_{0};
+    std::atomic<std::uint64_t> sessions_made_{0};
+    std::optional<Services> services_;
+
+    std::unique_ptr<admin::Api> api_;
+    std::unique_ptr<admin::Server> admin_;
+    std::unique_ptr<net::TaskGroup> chores_;
+    std::unique_ptr<net::FileWatch> watch_;
+    asio::signal_set signals_{house_};
+    asio::steady_timer tick_{house_};
+    asio::steady_timer probe_tick_{house_};
+    std::atomic<bool> listening_{false};
+    std::atomic<bool> draining_{false};
+    std::atomic<bool> spool_failing_{false};
+    std::uint64_t events_dropped_told_ = 0;
+    bool disk_low_ = false;
+    bool all_down_ = false;
+    std::array<bool, 7> queue_stuck_{};
+};
+
+}  // namespace postern::relay

@@ -1,0 +1,317 @@
+// A process that serves: signals, housekeeping, reload, drain.
+
+#include <malloc.h>
+
+#include <csignal>
+#include <future>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "relay/config/reload.hpp"
+#include "relay/delivery/drop.hpp"
+#include "relay/net/offload.hpp"
+#include "relay/process/version.hpp"
+#include "relay/serve/server.hpp"
+
+namespace postern::relay {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+using std::chrono::seconds;
+
+constexpr seconds tick_every{5};
+constexpr std::chrono::milliseconds probe_every{500};
+/// What a session without an answer may still take of the drain for saying so.
+constexpr std::chrono::milliseconds last_words{1000};
+
+proto::Reply shutting_down() { return {421, "4.3.2", "service shuts down, try again later", true}; }
+
+}  // namespace
+
+int Server::run() {
+    for (const auto& thread : threads_) thread->start(*services_);
+    api_ = std::make_unique<admin::Api>(admin_ports());
+    chores_ = std::make_unique<net::TaskGroup>(house_.get_executor(), [this](std::string_view what) {
+        events_->log(event::Level::error, "internal", fmt::format("a task ended with an exception: {}", what));
+    });
+    signals_.add(SIGTERM);
+    signals_.add(SIGINT);
+    signals_.add(SIGHUP);
+    chores_->spawn(admin_->run(*api_));
+    chores_->spawn(runner_->run());
+    chores_->spawn(housekeeping());
+    chores_->spawn(probe_paths());
+    chores_->spawn(on_signals());
+    watch_ = std::make_unique<net::FileWatch>(house_.get_executor(), [this] {
+        const admin::ReloadOutcome outcome = reload_on_house();
+        events_->log(outcome.ok ? event::Level::info : event::Level::error, "tls",
+                     outcome.ok ? "certificates were read again" : "certificates changed and cannot be read: " + outcome.error);
+    });
+    watch_certificates();
+    start_listening();
+    listening_.store(true);
+    events_->log(event::Level::info, "serve", fmt::format("postern {} serves {}", process::version(), config_->server.hostname));
+    notifier_.ready();
+    house_.run();
+
+    for (const auto& thread : threads_) thread->join();
+    auth_pool_->stop();
+    offload_.join();
+    runner_ready_.store(nullptr);
+    spool_->stop();
+    const auto keep = std::chrono::system_clock::now() - policy::LoginGuard::Settings{}.known_for;
+    if (!accounts_->flush(keep)) events_->log(event::Level::error, "auth", "last logins could not be written");
+    events_->log(event::Level::info, "serve", "stopped");
+    recorder_->stop();
+    log_->stop();
+    return 0;
+}
+
+void Server::start_listening() {
+    for (std::size_t i = 0; i < bound_.listeners.size(); ++i) {
+        net::ListenOptions options;
+        options.index = i;
+        options.refusal = config_->server.listen[i].tls == config::ListenTls::starttls
+                              ? "421 4.7.0 too many connections, try again later\r\n"
+                              : "";
+        // The first thread accepts: what it keeps for itself wakes nobody.
+        listeners_.push_back(
+            std::make_unique<net::Listener>(threads_.front()->context(), bound_.listeners[i], workers_, options));
+        threads_.front()->post([this, listener = listeners_.back().get()] {
+            threads_.front()->tasks().spawn(listener->run());
+        });
+    }
+}
+
+awaitable<void> Server::on_signals() {
+    for (;;) {
+        const auto [error, number] = co_await signals_.async_wait(as_value);
+        if (error) co_return;
+        if (number != SIGHUP) break;
+        notifier_.reloading();
+        (void)reload_on_house();
+        log_->reopen();
+        notifier_.ready();
+    }
+    co_await drain();
+}
+
+awaitable<void> Server::drain() {
+    draining_.store(true);
+    notifier_.stopping();
+    const auto patience = current_.get()->config->server.drain;
+    events_->log(event::Level::info, "serve", fmt::format("shutting down within {} ms", patience.count()));
+    const auto until = clock::now() + patience;
+    runner_->stop();
+    threads_.front()->post([this] {
+        for (const auto& listener : listeners_) listener->stop();
+    });
+    for (const auto& thread : threads_) {
+        thread->post([t = thread.get(), until] {
+            t->upstreams().hurry(until - last_words);
+            t->end_sessions("", shutting_down());
+        });
+    }
+    asio::steady_timer timer(house_);
+    const auto wait_quiet = [&](SteadyTime limit) -> bool {
+        for (const auto& thread : threads_) {
+            thread->post([t = thread.get()] { t->note_busy(); });
+        }
+        bool quiet = true;
+        for (const auto& thread : threads_) quiet = quiet && thread->quiet();
+        return quiet || clock::now() >= limit;
+    };
+    while (!wait_quiet(until)) {
+        timer.expires_after(std::chrono::milliseconds(20));
+        (void)co_await timer.async_wait(as_value);
+    }
+    for (const auto& thread : threads_) {
+        thread->post([t = thread.get()] { t->abort_sessions(); });
+    }
+    while (!wait_quiet(until + last_words)) {
+        timer.expires_after(std::chrono::milliseconds(20));
+        (void)co_await timer.async_wait(as_value);
+    }
+    for (const auto& thread : threads_) {
+        thread->post([t = thread.get()] { t->finish(); });
+    }
+    admin_->stop();
+    watch_->stop();
+    tick_.cancel();
+    probe_tick_.cancel();
+    house_.stop();
+}
+
+awaitable<void> Server::housekeeping() {
+    int ticks = 0;
+    auto wall = std::chrono::system_clock::now();
+    auto steady = clock::now();
+    while (!draining_.load()) {
+        tick_.expires_after(tick_every);
+        (void)co_await tick_.async_wait(as_value);
+        if (draining_.load()) co_return;
+        notifier_.alive();
+        const auto wall_now = std::chrono::system_clock::now();
+        const auto steady_now = clock::now();
+        const std::chrono::duration<double> jump = (wall_now - wall) - (steady_now - steady);
+        if (std::abs(jump.count()) > 5) {
+            events_->emit(event::AlertRaised{.kind = "clock_jumped",
+                                             .subject = "clock",
+                                             .text = fmt::format("the clock was set by {:.0f} s", jump.count()),
+                                             .action = "see that time is kept by NTP; limits run on another clock",
+                                             .fields = {{"s", fmt::format("{:.0f}", jump.count())}}});
+        }
+        wall = wall_now;
+        steady = steady_now;
+        look_after_alerts();
+        if (++ticks % 6 == 0) {  // twice a minute
+            (void)co_await net::offload(offload_, [this] {
+                const auto keep = std::chrono::system_clock::now() - policy::LoginGuard::Settings{}.known_for;
+                return accounts_->flush(keep).has_value();
+            });
+            // Handshakes by the hundred leave their memory in the allocator.
+            co_await net::offload(offload_, [] { ::malloc_trim(0); });
+        }
+        if (ticks % 720 == 1) look_after_certificates();
+    }
+}
+
+awaitable<void> Server::probe_paths() {
+    std::size_t next = 0;
+    while (!draining_.load()) {
+        probe_tick_.expires_after(probe_every);
+        (void)co_await probe_tick_.async_wait(as_value);
+        if (draining_.load()) co_return;
+        for (const PathPtr& path : current_.get()->paths->paths) {
+            if (!path->claim_probe(clock::now())) continue;
+            NetworkThread* thread = threads_[next++ % threads_.size()].get();
+            thread->post([thread, path] { thread->tasks().spawn(thread->upstreams().probe(path)); });
+        }
+    }
+}
+
+void Server::account_changed(const std::string& account, auth::Change change) {
+    if (change == auth::Change::suspended || change == auth::Change::released) {
+        spool_->freeze(account, change == auth::Change::suspended, [this, account](result<void> said) {
+            if (!said) {
+                events_->log(event::Level::error, "spool",
+                             fmt::format("the mail of {} could not be frozen or thawed: {}", account, said.error().message()));
+            }
+        });
+    }
+    const bool ends = change == auth::Change::suspended || change == auth::Change::removed ||
+                      change == auth::Change::password;
+    if (!ends) return;
+    for (const auto& thread : threads_) {
+        thread->post([t = thread.get(), account] {
+            t->end_sessions(account, {421, "4.7.0", "this account has changed, log in again", true});
+        });
+    }
+}
+
+admin::ReloadOutcome Server::reload() {
+    // Asked for by the API on a pool thread: the reload itself happens on the main thread.
+    auto promise = std::make_shared<std::promise<admin::ReloadOutcome>>();
+    auto answer = promise->get_future();
+    asio::post(house_, [this, promise] { promise->set_value(reload_on_house()); });
+    if (answer.wait_for(seconds(20)) != std::future_status::ready) return {.ok = false, .error = "the relay is busy", .changed = {}};
+    return answer.get();
+}
+
+admin::ReloadOutcome Server::reload_on_house() {
+    admin::ReloadOutcome outcome;
+    const auto fail = [&](std::string why) {
+        outcome.error = std::move(why);
+        events_->emit(event::Reload{.result = "failed", .error = outcome.error});
+        return outcome;
+    };
+    config::Loaded loaded =
+        config::load(options_.file, options_.file_named, options_.around, config::Need::everything);
+    if (!loaded.config) {
+        std::vector<std::string> faults;
+        for (const config::Fault& fault : loaded.faults) faults.push_back(fault.message());
+        return fail(fmt::format("{}", fmt::join(faults, "\n")));
+    }
+    const auto changes = config::differences(*current_.get()->config, *loaded.config);
+    if (const auto keys = config::needing_restart(changes); !keys.empty()) {
+        return fail(fmt::format("{}: needs a restart; nothing was changed", fmt::join(keys, ", ")));
+    }
+    SnapshotParts parts;
+    parts.tickets = tickets_;
+    parts.events = events_.get();
+    parts.before = current_.get();
+    parts.path_freed = [this] {
+        for (const auto& thread : threads_) thread->post([&pool = thread->upstreams()] { pool.shed(); });
+        runner_->wake();
+    };
+    const bool resolvers = parts.before->config->dns.resolvers != loaded.config->dns.resolvers;
+    auto snapshot = make_snapshot(loaded.config, parts);
+    if (!snapshot) return fail(snapshot.error());
+    current_.set(*snapshot);
+    const config::Config& now = *loaded.config;
+    bodies_.set_limit(now.resources.body_memory);
+    accounts_->set_iterations(now.auth.scram_iterations);
+    log_->set_level(now.log.level);
+    recorder_->set_retention(std::chrono::duration_cast<seconds>(now.log.event_retention));
+    guard_.set({.mode = (*snapshot)->policy.rules[policy::Rule::login_guard]});
+    if (resolvers) {
+        for (const auto& thread : threads_) {
+            thread->post([t = thread.get(), servers = now.dns.resolvers] { t->use_resolvers(servers); });
+        }
+    }
+    for (const std::string& notice : loaded.notices) events_->log(event::Level::warning, "configuration", notice);
+    for (const config::Difference& change : changes) outcome.changed.push_back(change.key);
+    watch_certificates();
+    look_after_certificates();
+    outcome.ok = true;
+    events_->emit(event::Reload{.result = "ok", .error = ""});
+    runner_->wake();
+    return outcome;
+}
+
+void Server::watch_certificates() {
+    std::vector<std::string> files;
+    for (const config::Certificate& one : current_.get()->config->tls.all()) {
+        files.push_back(one.certificate);
+        files.push_back(one.key);
+    }
+    watch_->set(std::move(files));
+}
+
+std::vector<std::string> Server::unready() const {
+    std::vector<std::string> out;
+    if (!listening_.load()) out.emplace_back("not listening yet");
+    if (draining_.load()) out.emplace_back("shutting down");
+    if (spool_failing_.load() || !spool_->stats().writable) out.emplace_back("the spool cannot be written");
+    if (!accounts_->count()) out.emplace_back("the account store cannot be read");
+    return out;
+}
+
+admin::Ports Server::admin_ports() {
+    admin::Ports out;
+    out.accounts = accounts_.get();
+    out.spool = spool_.get();
+    out.events = events_.get();
+    out.journal = config_->server.state + "/events";
+    out.reload = [this] { return reload(); };
+    out.metrics = [this] { return metrics_->render(); };
+    out.unready = [this] { return unready(); };
+    out.limits_of = [this](const std::string& plan) -> std::optional<policy::PlanLimits> {
+        const SnapshotPtr now = current_.get();
+        const auto it = now->policy.plans.find(plan);
+        if (it == now->policy.plans.end()) return std::nullopt;
+        return it->second;
+    };
+    out.drop_with_dsn = [this](const EntrySelector& which, const std::string& reason) {
+        return drop_with_notice(*spool_, *current_.get()->config, services_->make_ref, which, reason);
+    };
+    out.version = std::string(process::version());
+    out.commit = std::string(process::commit());
+    out.built = std::string(process::built());
+    return out;
+}
+
+}  // namespace postern::relay

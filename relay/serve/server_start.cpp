@@ -1,0 +1,324 @@
+// From a loaded configuration to a process that serves: binding, giving up rights, opening what is kept.
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <ctime>
+#include <utility>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <openssl/rand.h>
+
+#include "auth/key_file.hpp"
+#include "proto/ref.hpp"
+#include "relay/net/offload.hpp"
+#include "relay/process/privileges.hpp"
+#include "relay/process/version.hpp"
+#include "relay/serve/server.hpp"
+
+namespace postern::relay {
+
+namespace {
+
+using Started = boost::system::result<void, std::string>;
+
+std::string make_ref() {
+    proto::RefRandom random{};
+    // Without random octets nothing may go on: references and boundaries must not repeat.
+    if (RAND_bytes(random.data(), static_cast<int>(random.size())) != 1) std::abort();
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return proto::make_ref(
+        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()), random);
+}
+
+double random_share() {
+    std::uint32_t bits = 0;
+    (void)RAND_bytes(reinterpret_cast<unsigned char*>(&bits), sizeof bits);
+    return static_cast<double>(bits) / 4294967296.0;
+}
+
+std::string address_text(const config::Listen& listen) {
+    return listen.address.find(':') == std::string::npos ? fmt::format("{}:{}", listen.address, listen.port)
+                                                         : fmt::format("[{}]:{}", listen.address, listen.port);
+}
+
+event::LogTarget log_target(const config::LogTarget& target) {
+    event::LogTarget out;
+    out.path = target.path;
+    switch (target.kind) {
+        case config::LogKind::standard_output:
+            out.kind = event::LogTarget::Kind::stdout_stream;
+            break;
+        case config::LogKind::journald:
+            out.kind = event::LogTarget::Kind::journald;
+            break;
+        case config::LogKind::file:
+            out.kind = event::LogTarget::Kind::file;
+            break;
+    }
+    return out;
+}
+
+std::size_t threads_of(const config::Config& config) {
+    if (config.server.threads > 0) return config.server.threads;
+    return std::max(1U, std::thread::hardware_concurrency());
+}
+
+}  // namespace
+
+Server::Server(ServeOptions options, process::Notifier notifier)
+    : options_(std::move(options)),
+      notifier_(std::move(notifier)),
+      config_(options_.loaded.config),
+      guard_(),
+      tickets_(net::make_ticket_keys()) {}
+
+Server::~Server() = default;
+
+Started Server::start() {
+    // As many descriptors as we may have: each connection takes one.
+    if (rlimit files{}; ::getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        (void)::setrlimit(RLIMIT_NOFILE, &files);
+    }
+    if (auto done = bind_and_drop(); !done) return done;
+    if (auto done = open_events(); !done) return done;
+    if (auto done = open_accounts(); !done) return done;
+    if (auto done = open_spool(); !done) return done;
+
+    const std::size_t threads = threads_of(*config_);
+    SnapshotParts parts;
+    parts.tickets = tickets_;
+    parts.events = events_.get();
+    parts.path_freed = [this] {
+        for (const auto& thread : threads_) thread->post([&pool = thread->upstreams()] { pool.shed(); });
+        if (runner_) runner_->wake();
+    };
+    auto snapshot = make_snapshot(config_, parts);
+    if (!snapshot) return snapshot.error();
+    current_.set(*snapshot);
+    make_services();
+    for (std::size_t i = 0; i < threads; ++i) {
+        threads_.push_back(std::make_unique<NetworkThread>(i, threads, config_->dns.resolvers, *events_));
+    }
+    for (const auto& thread : threads_) {
+        thread->upstreams().ask_others = [this, self = thread.get()] {
+            for (const auto& other : threads_) {
+                if (other.get() != self) other->post([&pool = other->upstreams()] { pool.shed(); });
+            }
+        };
+        workers_.push_back(thread->dealt());
+    }
+    std::vector<QueueRunner::Lane> lanes;
+    for (const auto& thread : threads_) {
+        lanes.emplace_back([this, self = thread.get()](std::string id) {
+            self->post([this, self, id = std::move(id)]() mutable {
+                self->tasks().spawn(
+                    [](Server& server, NetworkThread& on, std::string entry) -> awaitable<void> {
+                        co_await server.delivery_->run_entry(on.upstreams(), std::move(entry));
+                        server.runner_->done();
+                    }(*this, *self, std::move(id)));
+            });
+        });
+    }
+    runner_ = std::make_unique<QueueRunner>(house_, *spool_, *delivery_, [this] { return current_.get()->paths; },
+                                            std::move(lanes));
+    runner_ready_.store(runner_.get());
+    register_gauges();
+    return {};
+}
+
+Started Server::bind_and_drop() {
+    const auto user = process::choose_user(config_->server.user, config_->server.state);
+    if (!user) return fmt::format("server.user: {}", user.error().message());
+    std::vector<process::PassedSocket> passed = process::passed_sockets();
+    for (const config::Listen& listen : config_->server.listen) {
+        const auto it = std::ranges::find_if(passed, [&](const process::PassedSocket& socket) {
+            return socket.descriptor >= 0 && socket.port == listen.port && socket.address == listen.address;
+        });
+        if (it != passed.end()) {
+            bound_.listeners.push_back(std::exchange(it->descriptor, -1));
+            continue;
+        }
+        const auto fd = net::open_listening_socket(address_text(listen));
+        if (!fd) {
+            return fmt::format("server.listen: cannot listen on {}: {}", address_text(listen), fd.error().message());
+        }
+        bound_.listeners.push_back(*fd);
+    }
+    admin::ServerSettings settings;
+    settings.listen = config_->server.admin;
+    settings.hostname = config_->server.hostname;
+    settings.metrics_from = [this] { return current_.get()->config->server.metrics_from; };
+    for (const config::AdminListen& place : config_->server.admin) {
+        for (process::PassedSocket& socket : passed) {
+            const bool same = place.path.empty() ? socket.address == place.address && socket.port == place.port
+                                                 : socket.address == place.path;
+            if (socket.descriptor >= 0 && same) {
+                settings.inherited.push_back({place, std::exchange(socket.descriptor, -1)});
+            }
+        }
+    }
+    for (const process::PassedSocket& unused : passed) {
+        if (unused.descriptor >= 0) ::close(unused.descriptor);
+    }
+    if (const auto handed = process::hand_over(config_->server.state, user->user); !handed) {
+        return fmt::format("{}: {}", config_->server.state, handed.error().message());
+    }
+    process::Holder holder{.pid = ::getpid(),
+                           .admin = config_->admin_socket(),
+                           .version = std::string(process::version()),
+                           .started = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)))};
+    auto lock = process::StateLock::take(config_->server.state, holder);
+    if (!lock) {
+        if (lock.error() == boost::system::errc::resource_unavailable_try_again) {
+            const auto other = process::StateLock::holder(config_->server.state);
+            return fmt::format("{}: another postern (pid {}) serves this state; stop it, or use another server.state",
+                               config_->server.state, other ? other->pid : 0);
+        }
+        return fmt::format("{}/lock: {}", config_->server.state, lock.error().message());
+    }
+    lock_ = std::move(*lock);
+    admin_ = std::make_unique<admin::Server>(
+        house_.get_executor(), std::move(settings),
+        [this](std::function<admin::Response()> work) -> awaitable<admin::Response> {
+            return net::offload(offload_, std::move(work));
+        });
+    for (const auto& failure : admin_->open(user->user.uid, user->user.gid)) {
+        return fmt::format("server.admin: cannot listen on {}: {}", failure.place, failure.error.message());
+    }
+    // The log file may stand where only root may make it.
+    event::LineWriter::Settings log;
+    log.target = log_target(config_->log.target);
+    log.level = config_->log.level;
+    auto writer = event::LineWriter::open(std::move(log));
+    if (!writer) return fmt::format("log.target: {}", writer.error().message());
+    log_ = std::move(*writer);
+    if (const auto dropped = process::become(user->user); !dropped) {
+        return fmt::format("cannot become user {}: {}", user->user.name, dropped.error().message());
+    }
+    if (!user->warning.empty()) options_.loaded.notices.push_back(user->warning);
+    return {};
+}
+
+Started Server::open_events() {
+    metrics_ = std::make_unique<event::Metrics>(std::string(process::version()));
+    event::Journal::Settings settings;
+    settings.folder = config_->server.state + "/events";
+    settings.retention = std::chrono::duration_cast<std::chrono::seconds>(config_->log.event_retention);
+    auto journal = event::Journal::open(std::move(settings), std::chrono::system_clock::now());
+    if (!journal) return fmt::format("{}/events: {}", config_->server.state, journal.error().message());
+    const std::uint64_t seq = journal->next_seq();
+    recorder_ = std::make_unique<event::Recorder>(std::move(*journal), log_.get());
+    events_ = std::make_unique<event::FanOut>(seq, std::vector<event::Reader*>{metrics_.get()}, recorder_.get());
+    for (const std::string& notice : options_.loaded.notices) {
+        events_->log(event::Level::warning, "configuration", notice);
+    }
+    return {};
+}
+
+Started Server::open_accounts() {
+    const std::filesystem::path state(config_->server.state);
+    auth::StoreSettings settings;
+    settings.path = state / "accounts.db";
+    settings.iterations = config_->auth.scram_iterations;
+    auto store = auth::AccountStore::open(std::move(settings));
+    if (!store) return store.error().text;
+    accounts_ = std::move(*store);
+    auto key = auth::load_or_make_key(state / "keys" / "fake_salt.key", auth::system_random());
+    if (!key) return key.error().text;
+    passwords_ = std::make_unique<auth::PasswordMemory>();
+    auto sasl = auth::SaslServer::start({}, *accounts_, *passwords_, auth::FakeVerifiers(std::move(*key)));
+    if (!sasl) return sasl.error().text;
+    sasl_ = std::move(*sasl);
+    auth_pool_ = std::make_unique<auth::AuthPool>();
+
+    const auto now = std::chrono::system_clock::now();
+    const policy::LoginGuard::Settings guard{};
+    if (const auto pairs = accounts_->known_pairs(now - guard.known_for)) {
+        for (const auth::KnownPair& pair : *pairs) {
+            guard_.load_known(pair.source, pair.account,
+                              std::chrono::duration_cast<std::chrono::seconds>(now - pair.last_seen),
+                              std::chrono::steady_clock::now());
+        }
+    }
+    subscription_ = accounts_->subscribe(
+        [this](std::string_view account, auth::Change change) { account_changed(std::string(account), change); });
+    return {};
+}
+
+Started Server::open_spool() {
+    files_ = posix_file_system();
+    Spool::Settings settings;
+    settings.path = config_->spool.path.empty() ? config_->server.state + "/spool" : config_->spool.path;
+    settings.reserve = config_->spool.reserve;
+    Spool::Observer observer;
+    observer.failed = [this](std::string_view kind, const std::string& path, const std::string& error) {
+        events_->emit(event::SpoolError{.kind = std::string(kind), .path = path, .error = error});
+        spool_failing_.store(true);
+        events_->emit(event::AlertRaised{.kind = "spool_failed",
+                                         .subject = path,
+                                         .text = fmt::format("the spool cannot {} {}: {}",
+                                                             kind == "full" ? "grow" : kind, path, error),
+                                         .action = "make space, or mend the disk; mail that cannot be stored hears 452",
+                                         .fields = {{"error", error}}});
+    };
+    observer.recovered = [this] {
+        spool_failing_.store(false);
+        const auto& spool = config_->spool;
+        events_->emit(event::AlertRaised{.kind = "spool_failed",
+                                         .subject = spool.path.empty() ? config_->server.state + "/spool" : spool.path,
+                                         .text = "the spool can be written again",
+                                         .resolved = true});
+    };
+    observer.damaged = [this](const std::string& id, const std::string& where, const std::string& why) {
+        events_->emit(event::SpoolError{.kind = "damaged", .path = where, .error = why});
+        events_->emit(event::AlertRaised{
+            .kind = "entry_damaged",
+            .subject = id,
+            .text = fmt::format("spool entry {} is damaged ({}); it was set aside as {}", id, why, where),
+            .action = "look at the file; what it holds will not be sent"});
+    };
+    observer.batch_committed = [this](std::size_t entries, double seconds) {
+        events_->emit(event::SpoolCommit{.entries = entries, .seconds = seconds});
+    };
+    observer.due_changed = [this] {
+        // The spool's thread runs before there is a runner.
+        if (QueueRunner* runner = runner_ready_.load()) runner->wake();
+    };
+    auto spool = Spool::open(*files_, std::move(settings), std::move(observer));
+    if (!spool) return fmt::format("{}: the spool cannot be opened: {}", config_->server.state, spool.error().message());
+    spool_ = std::move(*spool);
+    return {};
+}
+
+void Server::make_services() {
+    bodies_.set_limit(config_->resources.body_memory);
+    delivery_ = std::make_unique<Delivery>(
+        Delivery::Ports{.config = [this] { return current_.get()->config; },
+                        .paths = [this] { return current_.get()->paths; },
+                        .make_ref = make_ref,
+                        .random = random_share},
+        *spool_, offload_, *events_);
+    services_.emplace(Services{.current = current_,
+                               .sasl = *sasl_,
+                               .accounts = *accounts_,
+                               .auth_pool = *auth_pool_,
+                               .guard = guard_,
+                               .limits = limits_,
+                               .delivery = *delivery_,
+                               .spool = *spool_,
+                               .events = *events_,
+                               .bodies = bodies_,
+                               .sources = sources_,
+                               .accounts_connected = accounts_connected_,
+                               .connections = connections_,
+                               .sessions_made = sessions_made_,
+                               .by_listener = std::vector<std::atomic<std::int64_t>>(config_->server.listen.size()),
+                               .make_ref = make_ref});
+}
+
+}  // namespace postern::relay

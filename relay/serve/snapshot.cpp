@@ -1,0 +1,126 @@
+#include "relay/serve/snapshot.hpp"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <iterator>
+
+namespace postern::relay {
+
+namespace {
+
+template <class T>
+using made = boost::system::result<T, std::string>;
+
+policy::Mode mode_of(config::Mode mode) {
+    switch (mode) {
+        case config::Mode::enforce:
+            return policy::Mode::enforce;
+        case config::Mode::observe:
+            return policy::Mode::observe;
+        case config::Mode::off:
+            break;
+    }
+    return policy::Mode::off;
+}
+
+/// How many sessions the descriptors of this process allow, beside its upstream connections, files and the rest.
+std::size_t descriptor_room(const config::Config& config) {
+    constexpr std::uint64_t others = 256;
+    rlimit files{};
+    if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return config.resources.max_connections;
+    std::uint64_t taken = others;
+    for (const config::Upstream& upstream : config.upstream) taken += upstream.concurrency;
+    return files.rlim_cur > taken + 16 ? static_cast<std::size_t>(files.rlim_cur - taken) : 16;
+}
+
+policy::Settings policy_settings(const config::Config& config) {
+    policy::Settings out;
+    out.rules.set(policy::Rule::sender_ownership, mode_of(config.rules.sender_ownership));
+    out.rules.set(policy::Rule::header_from, mode_of(config.rules.header_from));
+    out.rules.set(policy::Rule::login_guard, mode_of(config.rules.login_guard));
+    out.rules.set(policy::Rule::limits, mode_of(config.rules.limits));
+    for (const auto& [name, plan] : config.limits) {
+        out.plans[name] = policy::PlanLimits{.messages = plan.messages, .recipients = plan.recipients};
+    }
+    out.max_size = config.message.max_size;
+    out.max_recipients = config.message.max_recipients;
+    out.max_connections = std::min<std::size_t>(config.resources.max_connections, descriptor_room(config));
+    out.max_connections_per_source = config.resources.max_connections_per_source;
+    out.max_connections_per_account = config.resources.max_connections_per_account;
+    out.contact = config.server.contact;
+    return out;
+}
+
+std::shared_ptr<const proto::SessionSettings> session_settings(const config::Config& config, bool implicit) {
+    auto out = std::make_shared<proto::SessionSettings>();
+    out->hostname = config.server.hostname;
+    out->implicit_tls = implicit;
+    out->normalize_newlines = config.message.bare_newline == config::BareNewline::normalize;
+    out->max_recipients = config.message.max_recipients;
+    out->contact = config.server.contact;
+    return out;
+}
+
+bool same(const config::Upstream& a, const config::Upstream& b) {
+    return a.name == b.name && a.role == b.role && a.address == b.address && a.implicit_tls == b.implicit_tls &&
+           a.tls == b.tls && a.ca == b.ca && a.insecure == b.insecure && a.username == b.username &&
+           a.password.reveal() == b.password.reveal() && a.concurrency == b.concurrency;
+}
+
+made<PathSetPtr> make_paths(const config::Config& config, const SnapshotParts& parts) {
+    auto set = std::make_shared<PathSet>();
+    for (const config::Upstream& upstream : config.upstream) {
+        if (parts.before && parts.before->config->server.hostname == config.server.hostname) {
+            if (PathPtr old = parts.before->paths->find(upstream.name); old && same(old->settings().upstream, upstream)) {
+                set->paths.push_back(std::move(old));
+                continue;
+            }
+        }
+        PathSettings settings{.upstream = upstream, .tls = nullptr, .hostname = config.server.hostname};
+        if (upstream.tls != config::UpstreamTls::none) {
+            net::TlsClientOptions options;
+            if (!upstream.ca.empty()) options.ca_file = upstream.ca;
+            auto tls = net::TlsClient::make(options);
+            if (!tls) return tls.error().file + ": " + tls.error().what;
+            settings.tls = *tls;
+        }
+        auto path = std::make_shared<Path>(std::move(settings), *parts.events);
+        path->on_free = parts.path_freed;
+        set->paths.push_back(std::move(path));
+    }
+    // Primaries first, each role in the order of the file.
+    std::vector<PathPtr> ordered;
+    for (const auto role : {config::UpstreamRole::primary, config::UpstreamRole::fallback}) {
+        std::ranges::copy_if(set->paths, std::back_inserter(ordered),
+                             [&](const PathPtr& path) { return path->settings().upstream.role == role; });
+    }
+    set->paths = std::move(ordered);
+    return PathSetPtr(std::move(set));
+}
+
+}  // namespace
+
+boost::system::result<SnapshotPtr, std::string> make_snapshot(config::ConfigPtr config, const SnapshotParts& parts) {
+    auto out = std::make_shared<Snapshot>();
+    std::vector<net::CertificateFiles> files;
+    for (const config::Certificate& one : config->tls.all()) files.push_back({one.certificate, one.key});
+    auto tls = net::TlsServer::load(files, parts.tickets);
+    if (!tls) return tls.error().file + ": " + tls.error().what;
+    auto paths = make_paths(*config, parts);
+    if (!paths) return paths.error();
+    out->tls = *tls;
+    out->paths = *paths;
+    out->policy = policy_settings(*config);
+    out->starttls = session_settings(*config, false);
+    out->implicit = session_settings(*config, true);
+    out->config = std::move(config);
+    if (parts.before) {
+        for (const PathPtr& old : parts.before->paths->paths) {
+            if (std::ranges::find(out->paths->paths, old) == out->paths->paths.end()) old->retired.store(true);
+        }
+    }
+    return SnapshotPtr(std::move(out));
+}
+
+}  // namespace postern::relay

@@ -1,0 +1,306 @@
+#include "relay/session/driver.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+#include <openssl/crypto.h>
+
+#include "policy/source.hpp"
+#include "relay/net/proxy.hpp"
+#include "relay/session/transaction.hpp"
+
+namespace postern::relay {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+using proto::Session;
+using std::chrono::seconds;
+
+constexpr seconds handshake_patience{30};
+constexpr seconds write_patience{120};
+/// However it keeps itself busy, a connection that has not logged in by then is ended.
+constexpr seconds stranger_patience{600};
+/// A message that comes slower than this, once it had `rate_grace`, is a slow-loris.
+constexpr double least_octets_a_second = 128;
+constexpr seconds rate_grace{60};
+/// A block that has less room than this is left to its slices and a new one taken.
+constexpr std::size_t least_room = 2048;
+
+std::string text_of(const asio::ip::address& address) {
+    if (address.is_v6() && address.to_v6().is_v4_mapped()) {
+        return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string();
+    }
+    return address.to_string();
+}
+
+bool among(const std::vector<config::Network>& networks, const std::string& address) {
+    return std::ranges::any_of(networks, [&](const config::Network& n) { return n.contains(address); });
+}
+
+}  // namespace
+
+SessionDriver::SessionDriver(Services& services, Lane& lane, net::Accepted accepted)
+    : services_(services),
+      lane_(lane),
+      stream_(std::move(accepted.socket)),
+      snapshot_(services.current.get()),
+      listener_(accepted.listener),
+      token_(std::move(accepted.token)),
+      id_(fmt::format("s{}", services.sessions_made.fetch_add(1) + 1)),
+      client_ip_(text_of(accepted.peer.address())),
+      pause_(lane.context) {
+    lane_.sessions.push_back(this);
+    services_.by_listener[listener_].fetch_add(1);
+    started_ = clock::now();
+}
+
+SessionDriver::~SessionDriver() {
+    if (counted_) services_.connections.fetch_sub(1);
+    services_.by_listener[listener_].fetch_sub(1);
+    std::erase(lane_.sessions, this);
+}
+
+awaitable<void> SessionDriver::run() {
+    const config::Listen& listen = snapshot_->config->server.listen[listener_];
+    if (listen.proxy && among(snapshot_->config->server.proxy_from, client_ip_)) {
+        const auto proxied = co_await net::read_proxy_header(stream_);
+        if (!proxied) {
+            services_.events.emit(event::Connect{.session = id_,
+                                                 .source = policy::canonical_source(client_ip_),
+                                                 .listener = listen.name,
+                                                 .result = "proxy"});
+            co_return;
+        }
+        if (proxied->proxied) client_ip_ = text_of(proxied->source.address());
+    }
+    source_ = policy::canonical_source(client_ip_);
+    const bool implicit = listen.tls == config::ListenTls::implicit;
+    machine_.emplace(implicit ? snapshot_->implicit : snapshot_->starttls, services_.make_ref);
+    const bool admitted = co_await admit();
+    if (admitted || !aborted_) co_await converse();
+    drain_notes();
+    if (transaction_) transaction_.reset();
+    services_.events.emit(event::Disconnect{.session = id_, .reason = end_reason_.empty() ? "closed" : end_reason_});
+}
+
+/// The connect stage. False: refused (the machine says so) or gone.
+awaitable<bool> SessionDriver::admit() {
+    const config::Listen& listen = snapshot_->config->server.listen[listener_];
+    const std::size_t open = services_.connections.fetch_add(1) + 1;
+    counted_ = true;
+    const config::Resources& resources = snapshot_->config->resources;
+    by_source_ = services_.sources.take(source_, resources.max_connections_per_source);
+    const auto guard = services_.guard.on_connect(source_, clock::now());
+    policy::Facts known;
+    known.source = source_;
+    known.connections = open;
+    known.connections_of_source = by_source_ ? 1 : resources.max_connections_per_source + 1;
+    policy::Answers answers;
+    answers.guard_refuses = guard.would_refuse;
+    const policy::Verdict verdict = policy::decide(policy::Stage::connect, known, answers, snapshot_->policy);
+    std::string result = "accepted";
+    if (!verdict.accepted()) result = verdict.rule == "login_guard" ? "penalty" : "full";
+    services_.events.emit(
+        event::Connect{.session = id_, .source = source_, .listener = listen.name, .result = result});
+    if (verdict.accepted()) co_return true;
+    end_reason_ = result;
+    if (result == "penalty" && guard.delay.count() > 0 && !co_await pause(guard.delay)) co_return false;
+    machine_->refuse_connection(verdict.reply);
+    co_return false;
+}
+
+awaitable<void> SessionDriver::converse() {
+    const bool implicit = snapshot_->config->server.listen[listener_].tls == config::ListenTls::implicit;
+    bool greeted = implicit;  // A client that speaks TLS first does as it should.
+    for (;;) {
+        if (aborted_) co_return;
+        Session::Action action = machine_->next();
+        if (const auto* what = std::get_if<Session::Read>(&action)) {
+            co_await read(*what);
+        } else if (std::holds_alternative<Session::Send>(action)) {
+            if (!std::exchange(greeted, true) && end_reason_.empty()) {
+                // Whoever speaks before the greeting is no mail program.
+                block_ = lane_.buffers.small();
+                if (const auto early = stream_.try_read(block_->span()); early && *early > 0) {
+                    machine_->feed({block_->data(), *early});
+                    continue;
+                }
+                block_.reset();
+            }
+            co_await write();
+        } else if (std::holds_alternative<Session::StartTls>(action)) {
+            co_await start_tls(implicit ? net::TlsStart::implicit : net::TlsStart::upgrade);
+        } else if (auto* auth = std::get_if<Session::Auth>(&action)) {
+            wipe_block_ = true;  // The machine wipes its own copies of an AUTH line; this one is ours.
+            co_await authenticate(std::move(*auth));
+        } else if (std::holds_alternative<Session::AuthAborted>(action)) {
+            exchange_.reset();
+            attempt_ = {};
+            guarded_ = false;
+        } else if (const auto* ask = std::get_if<Session::Ask>(&action)) {
+            co_await judge(ask->stage);
+        } else if (const auto* chunk = std::get_if<Session::BodyChunk>(&action)) {
+            take_chunk(*chunk);
+        } else if (std::holds_alternative<Session::Commit>(action)) {
+            co_await commit();
+        } else if (std::holds_alternative<Session::Discard>(action)) {
+            drain_notes();
+            transaction_.reset();
+        } else {
+            drain_notes();
+            if (std::get<Session::Finish>(action).clean) end_reason_ = "quit";
+            co_await stream_.shutdown();
+            co_return;
+        }
+    }
+}
+
+awaitable<void> SessionDriver::read(Session::Read what) {
+    drain_notes();
+    if (ending_) {
+        machine_->shut_down(*std::exchange(ending_, std::nullopt));
+        co_return;
+    }
+    if (!machine_->in_transaction()) offer();
+    const auto now = clock::now();
+    if (!std::exchange(command_open_, true)) command_deadline_ = now + what.deadline;
+    SteadyTime deadline = what.in_data ? now + what.deadline : command_deadline_;
+    if (account_name_.empty()) deadline = std::min(deadline, started_ + stranger_patience);
+    if (what.in_data && too_slow(what)) deadline = now;
+    // The block is kept only while a body is read into it: an idle connection holds none.
+    const bool room = block_ && what.in_data && block_->size() - block_used_ >= least_room;
+    if (!room) {
+        if (std::exchange(wipe_block_, false) && block_) OPENSSL_cleanse(block_->data(), block_used_);
+        block_.reset();
+        block_used_ = 0;
+    }
+    stream_.set_deadline(deadline);
+    error_code error;
+    if (deadline <= now) error = asio::error::timed_out;
+    result<std::size_t> got = 0;
+    while (!error) {
+        if (!stream_.has_buffered()) error = co_await stream_.wait_readable();
+        if (error) break;
+        if (!block_) {
+            const bool large = what.in_data && (transaction_->octets >= net::BufferPool::small_size ||
+                                                what.want > net::BufferPool::small_size);
+            block_ = large ? lane_.buffers.large() : lane_.buffers.small();
+            block_used_ = 0;
+        }
+        got = stream_.try_read(block_->span().subspan(block_used_));
+        if (got || got.error() != net::Error::would_block) break;
+    }
+    if (error && error == asio::error::operation_aborted && (ending_ || aborted_)) co_return;
+    if (error == asio::error::timed_out) {
+        end_reason_ = "timeout";
+        stream_.clear_deadline();
+        machine_->timed_out();
+        co_return;
+    }
+    if (error || !got || *got == 0) {
+        end_reason_ = "client left";
+        machine_->eof();
+        co_return;
+    }
+    const std::string_view fresh(block_->data() + block_used_, *got);
+    block_used_ += *got;
+    machine_->feed(fresh);
+}
+
+/// A body that trickles in keeps a connection and memory for hours.
+bool SessionDriver::too_slow(const Session::Read&) {
+    if (!transaction_) return false;
+    if (transaction_->data_began == SteadyTime{}) transaction_->data_began = clock::now();
+    const std::chrono::duration<double> since = clock::now() - transaction_->data_began;
+    return since > rate_grace && static_cast<double>(transaction_->octets) < since.count() * least_octets_a_second;
+}
+
+awaitable<void> SessionDriver::write() {
+    drain_notes();
+    command_open_ = false;
+    stream_.set_deadline(write_patience);
+    if (const error_code error = co_await stream_.write(machine_->output()); error) {
+        end_reason_ = error == asio::error::timed_out ? "timeout" : "client left";
+        machine_->eof();
+        co_return;
+    }
+    machine_->sent();
+}
+
+awaitable<void> SessionDriver::start_tls(net::TlsStart start) {
+    stream_.set_deadline(handshake_patience);
+    const error_code error = co_await stream_.start_tls_server(snapshot_->tls, start);
+    if (error) {
+        services_.events.emit(event::TlsHandshake{.version = "", .result = "failed"});
+        end_reason_ = "TLS: " + error.message();
+        machine_->eof();
+        co_return;
+    }
+    const net::TlsInfo info = stream_.tls_info();
+    tls_version_ = info.version;
+    services_.events.emit(event::TlsHandshake{.version = info.version, .result = info.resumed ? "resumed" : "ok"});
+    // Every TLS connection has the hash of our certificate to bind to, so -PLUS can always be served.
+    mechanisms_ = snapshot_->config->auth.mechanisms;
+    machine_->tls_started(mechanisms_);
+}
+
+/// False: the session is to end.
+awaitable<bool> SessionDriver::pause(std::chrono::milliseconds time) {
+    pause_.expires_after(time);
+    (void)co_await pause_.async_wait(as_value);
+    co_return !aborted_ && !ending_;
+}
+
+void SessionDriver::offer() {
+    const SnapshotPtr now = services_.current.get();
+    const std::uint64_t ours = now->config->message.max_size;
+    const std::uint64_t theirs = now->paths->largest_size();
+    machine_->offer({.max_size = theirs == 0 ? ours : std::min(ours, theirs),
+                     .eight_bit_mime = now->paths->any_offers({.size = 0, .eight_bit_mime = true, .smtputf8 = false}),
+                     .smtputf8 = now->paths->any_offers({.size = 0, .eight_bit_mime = false, .smtputf8 = true})});
+}
+
+void SessionDriver::drain_notes() {
+    for (Session::Note& note : machine_->take_notes()) {
+        services_.events.emit(event::Reply{.command = note.command, .code = note.code});
+        // Refusals at the end of data are told with the message itself.
+        if (note.ref.empty() || note.code < 400 || note.command == "end-of-data") continue;
+        const proto::Envelope& envelope = machine_->envelope();
+        event::Attempt told{.session = id_,
+                            .ref = note.ref,
+                            .account = account_name_,
+                            .customer = account_ ? account_->customer : "",
+                            .source = source_,
+                            .mail_from = envelope.sender_text(),
+                            .rcpt = "",
+                            .command = std::string(note.command),
+                            .rule = "syntax",
+                            .text = std::move(note.text),
+                            .enhanced = std::move(note.enhanced),
+                            .code = note.code};
+        if (refusal_) {
+            told.rule = std::string(refusal_->rule);
+            told.rules = std::move(refusal_->rules);
+            refusal_.reset();
+        }
+        services_.events.emit(std::move(told));
+    }
+}
+
+void SessionDriver::end(proto::Reply reply) {
+    if (ending_) return;
+    end_reason_ = reply.text;
+    ending_ = std::move(reply);
+    pause_.cancel();
+    stream_.interrupt();
+}
+
+void SessionDriver::abort() {
+    aborted_ = true;
+    pause_.cancel();
+    stream_.close();
+}
+
+}  // namespace postern::relay

@@ -1,0 +1,116 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "proto/header.hpp"
+#include "proto/session.hpp"
+#include "relay/asio.hpp"
+#include "relay/body.hpp"
+#include "relay/message.hpp"
+#include "relay/net/listener.hpp"
+#include "relay/net/stream.hpp"
+#include "relay/session/services.hpp"
+
+namespace postern::relay {
+
+/// One connection from its accept to its end: one coroutine that turns each action of the machine into one await and
+/// feeds the result back. Nothing else in a session awaits. Lives on one thread.
+class SessionDriver {
+  public:
+    SessionDriver(Services& services, Lane& lane, net::Accepted accepted);
+    SessionDriver(const SessionDriver&) = delete;
+    SessionDriver& operator=(const SessionDriver&) = delete;
+    ~SessionDriver();
+
+    [[nodiscard]] awaitable<void> run();
+
+    /// Ends the session with `reply` as soon as the protocol allows (at once when idle).
+    void end(proto::Reply reply);
+    /// Closes it without a word: the time to drain is over.
+    void abort();
+    /// Normalised; empty before login.
+    [[nodiscard]] const std::string& account() const noexcept { return account_name_; }
+
+  private:
+    struct Transaction;
+
+    // driver.cpp: the loop, reading and writing
+    [[nodiscard]] awaitable<bool> admit();
+    [[nodiscard]] awaitable<void> converse();
+    [[nodiscard]] awaitable<void> read(proto::Session::Read what);
+    [[nodiscard]] awaitable<void> write();
+    [[nodiscard]] awaitable<void> start_tls(net::TlsStart start);
+    [[nodiscard]] awaitable<bool> pause(std::chrono::milliseconds time);
+    [[nodiscard]] bool too_slow(const proto::Session::Read& what);
+    void drain_notes();
+    void offer();
+
+    // login.cpp: who are you
+    [[nodiscard]] awaitable<void> authenticate(proto::Session::Auth what);
+    [[nodiscard]] awaitable<bool> pass_guard(const std::optional<proto::Secret>& response);
+    [[nodiscard]] awaitable<std::optional<auth::StepResult>> step(std::optional<proto::Secret> response);
+    [[nodiscard]] awaitable<void> logged_in(auth::Success success);
+    [[nodiscard]] awaitable<void> login_failed(auth::Failure failure);
+    [[nodiscard]] awaitable<void> refresh_account();
+    void login_unavailable(const std::string& why);
+    void tell_login(bool ok, std::string result, const auth::Failure* failure);
+
+    // transaction.cpp: may you, and whither
+    [[nodiscard]] awaitable<void> judge(proto::Session::Stage stage);
+    [[nodiscard]] awaitable<void> commit();
+    void begin_transaction();
+    void take_chunk(const proto::Session::BodyChunk& chunk);
+    [[nodiscard]] policy::Facts facts() const;
+    [[nodiscard]] policy::Verdict ask_policy(policy::Stage stage, const policy::Facts& facts);
+    void tell_message(const policy::Verdict& verdict);
+    [[nodiscard]] MessagePtr make_message();
+
+    Services& services_;
+    Lane& lane_;
+    net::Stream stream_;
+    SnapshotPtr snapshot_;       ///< Of this connection's start: what `C` keys are read from.
+    std::size_t listener_;
+    net::SessionToken token_;
+    std::string id_;             ///< "s41"
+    std::string source_;
+    std::string client_ip_;
+    std::optional<proto::Session> machine_;
+    std::vector<std::string> mechanisms_;
+    std::optional<std::string> tls_version_;
+
+    net::BlockPtr block_;        ///< Being read into; shared with the body's slices.
+    std::size_t block_used_ = 0;
+    SteadyTime command_deadline_;
+    SteadyTime started_;
+    bool command_open_ = false;
+    bool wipe_block_ = false;
+
+    Counts::Token by_source_;
+    Counts::Token by_account_;
+    bool counted_ = false;
+
+    std::unique_ptr<auth::Exchange> exchange_;
+    std::string mechanism_;
+    policy::LoginGuard::Attempt attempt_;
+    std::string attempt_name_;
+    bool guarded_ = false;
+    int login_failures_ = 0;
+    auth::AccountPtr account_;
+    std::string account_name_;
+    std::string credential_;
+    std::uint64_t account_generation_ = 0;
+
+    std::unique_ptr<Transaction> transaction_;
+    std::optional<policy::Verdict> refusal_;  ///< What policy said to the command whose reply comes next.
+
+    std::optional<proto::Reply> ending_;
+    asio::steady_timer pause_;
+    bool aborted_ = false;
+    std::string end_reason_;
+};
+
+}  // namespace postern::relay

@@ -1,0 +1,279 @@
+// Who are you: SASL exchanges, with the login guard around them.
+
+#include <charconv>
+#include <utility>
+
+#include <boost/asio/async_result.hpp>
+#include <fmt/format.h>
+
+#include "relay/session/driver.hpp"
+#include "relay/session/transaction.hpp"
+
+namespace postern::relay {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+/// A login that waits longer than this for its turn on the pool is answered 454.
+constexpr std::chrono::seconds pool_patience{10};
+
+proto::Reply wrong_credentials(bool close_after) {
+    return {535, "5.7.8", "authentication failed: wrong user name or password", close_after};
+}
+
+std::optional<std::uint64_t> number_of(const std::string& hex) {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(hex.data(), hex.data() + hex.size(), value, 16);
+    if (error != std::errc{} || end != hex.data() + hex.size()) return std::nullopt;
+    return value;
+}
+
+std::optional<policy::Mode> guard_mode(const auth::AccountPtr& account) {
+    if (!account) return std::nullopt;
+    const auto it = account->rules.find("login_guard");
+    return it == account->rules.end() ? std::nullopt : policy::parse_mode(it->second);
+}
+
+}  // namespace
+
+awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
+    if (!what.mechanism.empty()) {
+        mechanism_ = what.mechanism;
+        guarded_ = false;
+        attempt_name_.clear();
+        auth::ExchangeContext context;
+        context.mechanism = what.mechanism;
+        context.source = source_;
+        context.listener = snapshot_->config->server.listen[listener_].name;
+        context.bindings.tls_exporter = stream_.channel_binding_exporter();
+        context.bindings.tls_server_end_point = stream_.channel_binding_server_end_point();
+        context.offered = mechanisms_;
+        exchange_ = services_.sasl.begin(std::move(context));
+    }
+    if (!exchange_) {
+        machine_->auth_failed({451, "4.3.0", "internal error", false});
+        co_return;
+    }
+    if (!co_await pass_guard(what.response)) co_return;
+    std::optional<auth::StepResult> said = exchange_->try_quick(what.response);
+    if (!said) said = co_await step(std::move(what.response));
+    if (aborted_) co_return;
+    if (!said) {
+        login_unavailable("overload");
+        co_return;
+    }
+    if (auto* challenge = std::get_if<auth::Challenge>(&*said)) {
+        machine_->auth_challenge(challenge->octets);
+    } else if (auto* success = std::get_if<auth::Success>(&*said)) {
+        co_await logged_in(std::move(*success));
+    } else {
+        co_await login_failed(std::move(std::get<auth::Failure>(*said)));
+    }
+}
+
+/// Waits for this source's turn once the account's name is known. False: the answer has been given.
+awaitable<bool> SessionDriver::pass_guard(const std::optional<proto::Secret>& response) {
+    if (guarded_) co_return true;
+    const std::string name = exchange_->name_in(response);
+    if (name.empty()) co_return true;
+    guarded_ = true;
+    attempt_name_ = name;
+    attempt_ = services_.guard.attempt(source_, name, guard_mode(services_.accounts.find_cached(name)), clock::now());
+    for (;;) {
+        const policy::LoginGuard::Gate gate = attempt_.ask(clock::now());
+        if (gate.kind == policy::LoginGuard::Gate::Kind::go) co_return true;
+        if (gate.kind == policy::LoginGuard::Gate::Kind::busy) {
+            login_unavailable("busy");
+            co_return false;
+        }
+        if (!co_await pause(gate.wait)) {
+            attempt_ = {};
+            machine_->auth_failed({421, "4.3.2", "closing", true});
+            co_return false;
+        }
+    }
+}
+
+/// Runs one step on the auth pool. Unset: the pool is full, or it took too long.
+awaitable<std::optional<auth::StepResult>> SessionDriver::step(std::optional<proto::Secret> response) {
+    const asio::any_io_executor home = co_await asio::this_coro::executor;
+    std::optional<auth::StepResult> out;
+    auto start = [&](auto handler) {
+        // The two ends of the job share the one way home.
+        auto resume = std::make_shared<decltype(handler)>(std::move(handler));
+        auto back = [home, resume, work = asio::prefer(home, asio::execution::outstanding_work.tracked)] {
+            asio::post(home, std::move(*resume));
+        };
+        auth::AuthPool::Job job;
+        job.deadline = clock::now() + pool_patience;
+        job.priority = services_.guard.known_pair(source_, attempt_name_, clock::now())
+                           ? auth::AuthPool::Priority::known
+                           : auth::AuthPool::Priority::stranger;
+        job.run = [this, &out, &response, back] {
+            out = exchange_->step(response);
+            back();
+        };
+        job.expired = back;
+        if (!services_.auth_pool.submit(std::move(job))) back();
+    };
+    co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(start), asio::use_awaitable);
+    co_return out;
+}
+
+awaitable<void> SessionDriver::logged_in(auth::Success success) {
+    auth::Identity& identity = success.identity;
+    exchange_.reset();
+    account_ = identity.account;
+    account_name_ = identity.account->name;
+    credential_ = identity.credential;
+    account_generation_ = identity.generation;
+    // From here on a change of the account finds this session; one that came before is seen now.
+    if (services_.accounts.generation() != account_generation_) co_await refresh_account();
+    attempt_.succeeded(clock::now());
+    attempt_ = {};
+    if (!account_ || account_->suspended) {
+        const std::string text = account_ && account_->suspended ? account_->suspended->text : "";
+        account_name_.clear();
+        machine_->auth_failed({525, "5.7.13", text.empty() ? "account is suspended" : text, false});
+        co_return;
+    }
+    by_account_ = services_.accounts_connected.take(account_name_,
+                                                    snapshot_->config->resources.max_connections_per_account);
+    policy::Facts known = facts();
+    known.connections_of_account = by_account_ ? 1 : snapshot_->config->resources.max_connections_per_account + 1;
+    const policy::Verdict verdict = policy::decide(policy::Stage::auth, known, {}, snapshot_->policy);
+    if (!verdict.accepted()) {
+        tell_login(true, "error", nullptr);
+        account_name_.clear();
+        end_reason_ = std::string(verdict.rule);
+        machine_->auth_failed(verdict.reply);
+        co_return;
+    }
+    by_source_.release();
+    services_.accounts.record_login(account_name_, credential_, source_, std::chrono::system_clock::now());
+    tell_login(true, "ok", nullptr);
+    login_failures_ = 0;
+    machine_->auth_succeeded();
+}
+
+awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
+    using Kind = auth::Failure::Kind;
+    exchange_.reset();
+    switch (failure.kind) {
+        case Kind::malformed:
+            attempt_ = {};
+            tell_login(false, "error", &failure);
+            machine_->auth_failed({501, "5.5.2", "malformed authentication message", false});
+            co_return;
+        case Kind::unavailable:
+            attempt_ = {};
+            tell_login(false, "error", &failure);
+            services_.events.log(event::Level::error, "auth", "logins cannot be judged: " + failure.detail);
+            machine_->auth_failed({454, "4.7.0", "authentication is not possible now, try again later", false});
+            co_return;
+        case Kind::not_offered:
+            attempt_ = {};
+            tell_login(false, "error", &failure);
+            machine_->auth_failed({504, "5.5.4", "mechanism is not offered", false});
+            co_return;
+        case Kind::suspended: {
+            // The secret was right: nothing that the guard should hold against anybody.
+            attempt_ = {};
+            tell_login(false, "failed", &failure);
+            const std::string where = services_.current.get()->config->server.contact;
+            machine_->auth_failed({525, "5.7.13",
+                                   failure.text.empty() ? "account is suspended, write to " + where
+                                                        : proto::clean_text(failure.text, 300) + " (write to " + where + ")",
+                                   false});
+            co_return;
+        }
+        case Kind::bad_credentials:
+            break;
+    }
+    const std::optional<std::uint64_t> hash = number_of(failure.secret_hash);
+    const auto answer = attempt_.failed(hash, login_failures_, clock::now());
+    ++login_failures_;
+    tell_login(false, answer.delay.count() > 0 ? "delayed" : "failed", &failure);
+    if (answer.withhold) {
+        end_reason_ = "penalty";
+        attempt_ = {};
+        machine_->auth_failed({421, "4.7.0", "too many failed logins from your address, try again later", true});
+        co_return;
+    }
+    if (answer.delay.count() > 0) (void)co_await pause(answer.delay);
+    if (answer.close_after) end_reason_ = "failed logins";
+    attempt_ = {};
+    machine_->auth_failed(wrong_credentials(answer.close_after));
+}
+
+void SessionDriver::login_unavailable(const std::string& why) {
+    auth::Failure failure;
+    failure.account = attempt_name_;
+    failure.detail = why;
+    tell_login(false, "error", &failure);
+    exchange_.reset();
+    attempt_ = {};
+    machine_->auth_failed({454, "4.7.0", "authentication is not possible now, try again later", false});
+}
+
+void SessionDriver::tell_login(bool ok, std::string result, const auth::Failure* failure) {
+    event::Login told;
+    told.session = id_;
+    told.account = failure != nullptr ? failure->account : account_name_;
+    told.source = source_;
+    told.mechanism = mechanism_;
+    told.listener = snapshot_->config->server.listen[listener_].name;
+    told.ok = ok;
+    told.result = std::move(result);
+    if (failure != nullptr) {
+        told.known = failure->known;
+        told.customer = failure->customer;
+        told.secret_hash = failure->secret_hash;
+        if (told.result == "error") told.error = failure->detail;
+    } else {
+        told.known = true;
+        told.customer = account_ ? account_->customer : "";
+        told.credential = credential_;
+    }
+    services_.events.emit(std::move(told));
+}
+
+/// Reads the account again where anything about any account has changed since. A removed one leaves account_ empty.
+awaitable<void> SessionDriver::refresh_account() {
+    const std::uint64_t generation = services_.accounts.generation();
+    if (generation == account_generation_) co_return;
+    auth::AccountPtr fresh = services_.accounts.find_cached(account_name_);
+    if (!fresh) {
+        const asio::any_io_executor home = co_await asio::this_coro::executor;
+        auto start = [&](auto handler) {
+            auto resume = std::make_shared<decltype(handler)>(std::move(handler));
+            auto back = [home, resume, work = asio::prefer(home, asio::execution::outstanding_work.tracked)] {
+                asio::post(home, std::move(*resume));
+            };
+            auth::AuthPool::Job job;
+            job.deadline = clock::now() + pool_patience;
+            job.priority = auth::AuthPool::Priority::known;
+            job.run = [this, &fresh, back] {
+                const auto found = services_.accounts.find(account_name_);
+                if (found) fresh = *found;
+                back();
+            };
+            // Not to be had now: what is known goes on to count, and the next message asks again.
+            job.expired = [this, &fresh, back] {
+                fresh = account_;
+                back();
+            };
+            if (!services_.auth_pool.submit(std::move(job))) {
+                fresh = account_;
+                back();
+            }
+        };
+        co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(start), asio::use_awaitable);
+        if (fresh == account_) co_return;
+    }
+    account_ = std::move(fresh);
+    account_generation_ = generation;
+}
+
+}  // namespace postern::relay

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "auth/account_store.hpp"
+#include "auth/auth_pool.hpp"
+#include "auth/sasl_server.hpp"
+#include "policy/decide.hpp"
+#include "policy/limit_store.hpp"
+#include "policy/login_guard.hpp"
+#include "proto/session.hpp"
+#include "relay/config/config.hpp"
+#include "relay/delivery/delivery.hpp"
+#include "relay/event/event.hpp"
+#include "relay/net/buffer_pool.hpp"
+#include "relay/net/task_group.hpp"
+#include "relay/net/tls.hpp"
+#include "relay/session/body_budget.hpp"
+#include "relay/session/counts.hpp"
+#include "relay/spool/spool.hpp"
+#include "relay/upstream/pool.hpp"
+
+namespace postern::relay {
+
+/// A configuration and what is made from it once: an immutable value.
+struct Snapshot {
+    config::ConfigPtr config;
+    policy::Settings policy;
+    std::shared_ptr<const proto::SessionSettings> starttls;  ///< Of listeners with STARTTLS.
+    std::shared_ptr<const proto::SessionSettings> implicit;  ///< Of listeners with TLS from the start.
+    net::TlsServerPtr tls;
+    PathSetPtr paths;
+};
+using SnapshotPtr = std::shared_ptr<const Snapshot>;
+
+/// The snapshot in force; replaced whole by a reload.
+class Current {
+  public:
+    [[nodiscard]] SnapshotPtr get() const {
+        const std::lock_guard lock(mutex_);
+        return snapshot_;
+    }
+    void set(SnapshotPtr snapshot) {
+        const std::lock_guard lock(mutex_);
+        snapshot_.swap(snapshot);
+    }
+
+  private:
+    mutable std::mutex mutex_;
+    SnapshotPtr snapshot_;
+};
+
+/// What all sessions of the process share. References live as long as every session.
+struct Services {
+    const Current& current;
+    auth::SaslServer& sasl;
+    auth::AccountStore& accounts;
+    auth::AuthPool& auth_pool;
+    policy::LoginGuard& guard;
+    policy::LimitStore& limits;
+    Delivery& delivery;
+    Spool& spool;
+    event::Stream& events;
+    BodyBudget& bodies;
+    Counts& sources;   ///< Connections not yet logged in, by source.
+    Counts& accounts_connected;
+    std::atomic<std::size_t>& connections;
+    std::atomic<std::uint64_t>& sessions_made;
+    std::vector<std::atomic<std::int64_t>> by_listener;  ///< Open connections of each listener.
+    std::function<std::string()> make_ref;
+};
+
+class SessionDriver;
+
+/// What the sessions of one thread share; used on that thread only.
+struct Lane {
+    asio::io_context& context;
+    net::BufferPool& buffers;
+    UpstreamPool& upstreams;
+    net::TaskGroup& tasks;
+    std::vector<SessionDriver*> sessions;  ///< All of this thread.
+};
+
+}  // namespace postern::relay

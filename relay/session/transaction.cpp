@@ -1,0 +1,256 @@
+// May you, and whither: policy at MAIL, RCPT and the end of data, and the hand-over.
+
+#include "relay/session/transaction.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "policy/decide.hpp"
+
+namespace postern::relay {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+using Stage = proto::Session::Stage;
+
+/// Claimed for a message of unknown size; it grows as octets come.
+constexpr std::uint64_t first_claim = 256U * 1024U;
+
+policy::Stage policy_stage(Stage stage) {
+    switch (stage) {
+        case Stage::mail:
+            return policy::Stage::mail;
+        case Stage::rcpt:
+            return policy::Stage::rcpt;
+        case Stage::data:
+            break;
+    }
+    return policy::Stage::data;
+}
+
+std::string joined(const std::vector<proto::Address>& addresses) {
+    std::string out;
+    for (const proto::Address& address : addresses) {
+        if (!out.empty()) out += ", ";
+        out += address.text();
+    }
+    return out;
+}
+
+proto::Reply no_room() {
+    return {452, "4.3.1", "no room for another message now, try again later", false};
+}
+
+std::string_view tls_text(const std::optional<std::string>& version) {
+    return version ? std::string_view(*version) : std::string_view{};
+}
+
+}  // namespace
+
+void SessionDriver::begin_transaction() {
+    const SnapshotPtr now = services_.current.get();
+    transaction_ = std::make_unique<Transaction>(now, now->config->server.hostname);
+}
+
+policy::Facts SessionDriver::facts() const {
+    policy::Facts out;
+    out.source = source_;
+    if (account_) {
+        out.account = account_->name;
+        out.customer = account_->customer;
+        out.plan = account_->plan;
+        out.suspended = account_->suspended.has_value();
+        if (account_->suspended) out.suspended_text = account_->suspended->text;
+        for (const auto& [name, mode] : account_->rules) {
+            if (const auto rule = policy::parse_rule(name)) out.overrides.set(*rule, policy::parse_mode(mode));
+        }
+    }
+    return out;
+}
+
+policy::Verdict SessionDriver::ask_policy(policy::Stage stage, const policy::Facts& facts) {
+    const auto began = clock::now();
+    const policy::Settings& settings = transaction_->snapshot->policy;
+    const policy::Plan plan = policy::plan(stage, facts, settings);
+    policy::Answers answers;
+    if (!plan.empty()) answers.limits = services_.limits.reserve(plan.touches, began, transaction_->tokens);
+    policy::Verdict verdict = policy::decide(stage, facts, answers, settings);
+    services_.events.emit(event::PolicyTime{.stage = policy::name(stage),
+                                            .seconds = std::chrono::duration<double>(clock::now() - began).count()});
+    return verdict;
+}
+
+awaitable<void> SessionDriver::judge(Stage stage) {
+    drain_notes();
+    if (stage == Stage::mail) {
+        begin_transaction();
+        co_await refresh_account();
+        if (!account_ || account_->suspended) {
+            // The notice of the change is on its way to this session, too.
+            end({421, "4.7.0", "this account has changed, log in again", true});
+            machine_->refuse({550, "5.7.1", "this account may not send", false});
+            co_return;
+        }
+        const std::uint64_t declared = machine_->envelope().declared_size;
+        transaction_->memory = services_.bodies.claim(declared > 0 ? declared : first_claim);
+        if (!transaction_->memory.cover(1) || !services_.spool.reserve(declared)) {
+            refusal_ = policy::Verdict{.kind = policy::VerdictKind::throttle, .rule = "size", .reply = no_room()};
+            machine_->refuse(no_room());
+            co_return;
+        }
+    }
+    Transaction& t = *transaction_;
+    const proto::Envelope& envelope = machine_->envelope();
+    policy::Facts known = facts();
+    known.owned = {.everything = account_->owned.everything,
+                   .account = account_->name,
+                   .addresses = account_->owned.addresses,
+                   .domains = account_->owned.domains};
+    known.mail_from = envelope.mail_from ? &*envelope.mail_from : nullptr;
+    known.declared_size = envelope.declared_size;
+    known.recipients = envelope.recipients.size();
+    if (stage == Stage::rcpt) --known.recipients;
+    if (stage == Stage::data) {
+        t.data_ended = clock::now();
+        t.header.finish();
+        known.bytes = machine_->body_bytes();
+        known.header = &t.header.facts();
+        if (t.out_of_memory) {
+            policy::Verdict verdict{.kind = policy::VerdictKind::throttle, .rule = "size", .reply = no_room()};
+            tell_message(verdict);
+            machine_->refuse(verdict.reply);
+            co_return;
+        }
+    }
+    policy::Verdict verdict = ask_policy(policy_stage(stage), known);
+    if (stage == Stage::data) tell_message(verdict);
+    if (stage == Stage::rcpt) {
+        services_.events.emit(event::Recipient{.session = id_,
+                                               .ref = machine_->ref(),
+                                               .account = account_name_,
+                                               .rcpt = envelope.recipients.back().address.text(),
+                                               .outcome = std::string(verdict.outcome()),
+                                               .rule = std::string(verdict.rule)});
+    }
+    if (verdict.accepted()) {
+        machine_->accept();
+        co_return;
+    }
+    proto::Reply reply = verdict.reply;
+    if (stage == Stage::data) {
+        services_.events.emit(event::Answered{
+            .session = id_,
+            .ref = machine_->ref(),
+            .outcome = std::string(verdict.outcome()),
+            .rule = std::string(verdict.rule),
+            .text = reply.text,
+            .mode = t.snapshot->config->delivery.mode == config::DeliveryMode::spool ? "spool" : "cut-through",
+            .code = reply.code,
+            .queued = false,
+            .seconds = std::chrono::duration<double>(clock::now() - t.data_ended).count()});
+    } else {
+        refusal_ = std::move(verdict);
+    }
+    machine_->refuse(std::move(reply));
+}
+
+void SessionDriver::take_chunk(const proto::Session::BodyChunk& chunk) {
+    Transaction& t = *transaction_;
+    if (t.out_of_memory) return;
+    t.octets += chunk.bytes.size();
+    if (t.octets > t.memory.bytes() && !t.memory.cover(std::max(t.octets, t.memory.bytes() * 2)) &&
+        !t.memory.cover(t.octets)) {
+        t.out_of_memory = true;
+        t.body.clear();
+        t.memory.release();
+        return;
+    }
+    t.body.append(chunk.bytes, chunk.is_static ? nullptr : std::shared_ptr<const void>(block_));
+    if (!t.header.done()) t.header.feed(chunk.bytes);
+}
+
+void SessionDriver::tell_message(const policy::Verdict& verdict) {
+    const Transaction& t = *transaction_;
+    const proto::HeaderFacts& header = t.header.facts();
+    const proto::Envelope& envelope = machine_->envelope();
+    event::Message told;
+    told.session = id_;
+    told.ref = machine_->ref();
+    told.account = account_name_;
+    told.customer = account_->customer;
+    told.credential = credential_;
+    told.source = source_;
+    told.mail_from = envelope.sender_text();
+    told.header_from = joined(header.from);
+    told.header_sender = joined(header.sender);
+    told.message_id = header.message_id.empty()
+                          ? fmt::format("<{}@{}>", machine_->ref(), t.snapshot->config->server.hostname)
+                          : header.message_id;
+    for (const proto::Recipient& rcpt : envelope.recipients) told.rcpts.push_back(rcpt.address.text());
+    told.bytes = machine_->body_bytes();
+    told.list_unsubscribe = header.list_unsubscribe;
+    told.ehlo = machine_->ehlo();
+    told.tls = std::string(tls_text(tls_version_));
+    told.shape = header.shape;
+    told.outcome = std::string(verdict.outcome());
+    told.rule = std::string(verdict.rule);
+    if (!verdict.accepted()) {
+        told.code = verdict.reply.code;
+        told.enhanced = verdict.reply.enhanced;
+        told.text = verdict.reply.text;
+    }
+    told.rules = verdict.rules;
+    services_.events.emit(std::move(told));
+}
+
+MessagePtr SessionDriver::make_message() {
+    Transaction& t = *transaction_;
+    const proto::HeaderFacts& header = t.header.facts();
+    auto message = std::make_shared<Message>();
+    message->ref = machine_->ref();
+    message->account = account_name_;
+    message->customer = account_->customer;
+    message->envelope = machine_->envelope();
+    message->received = std::chrono::system_clock::now();
+    proto::AddedFields added;
+    added.hostname = t.snapshot->config->server.hostname;
+    added.ref = message->ref;
+    if (t.snapshot->config->message.received_client_ip) added.client_ip = client_ip_;
+    added.smtputf8 = message->envelope.smtputf8;
+    added.date = !header.has_date;
+    added.message_id = header.message_id.empty();
+    added.unix_seconds =
+        std::chrono::duration_cast<std::chrono::seconds>(message->received.time_since_epoch()).count();
+    message->prefix = proto::added_fields(added);
+    message->message_id = header.message_id.empty() ? fmt::format("<{}@{}>", message->ref, added.hostname)
+                                                    : header.message_id;
+    message->body = std::move(t.body);
+    message->removals = header.removals;
+    message->memory = std::make_shared<BodyBudget::Claim>(std::move(t.memory));
+    return message;
+}
+
+awaitable<void> SessionDriver::commit() {
+    Transaction& t = *transaction_;
+    const std::string ref = machine_->ref();
+    const ClientWord word =
+        co_await services_.delivery.take(lane_.upstreams, lane_.tasks, make_message(), t.data_ended);
+    if (word.accepted) t.tokens.commit();
+    services_.events.emit(event::Answered{
+        .session = id_,
+        .ref = ref,
+        .outcome = word.accepted ? "accepted" : word.reply.code < 500 ? "throttled" : "refused",
+        .rule = "none",
+        .text = word.reply.text,
+        .mode = t.snapshot->config->delivery.mode == config::DeliveryMode::spool ? "spool" : "cut-through",
+        .code = word.reply.code,
+        .queued = word.queued,
+        .seconds = std::chrono::duration<double>(clock::now() - t.data_ended).count()});
+    machine_->committed(word.reply);
+    transaction_.reset();
+}
+
+}  // namespace postern::relay
