@@ -56,7 +56,7 @@ class AccountCommands {
         if (!is_address(account)) return Exit::usage;
         Call call;
         call.path = {"account", account};
-        return c_.perform(Way::files, config::Need::a_file, account, std::move(call),
+        return c_.perform(Way::reading, config::Need::a_file, account, std::move(call),
                           [this](const Json& a) {
                               print(a);
                               return Exit::done;
@@ -69,7 +69,7 @@ class AccountCommands {
         selectors.add_to(call.query);
         std::vector<std::vector<std::string>> rows;
         const Exit exit = c_.each(
-            Way::files, config::Need::a_file, "account list", std::move(call), selectors.limit,
+            Way::listing, config::Need::a_file, "account list", std::move(call), selectors.limit,
             [&](const Json& a) {
                 if (c_.out.json) return c_.out.line(a);
                 rows.push_back({shown(a, "account"), shown(a, "state"), shown(a, "customer"),

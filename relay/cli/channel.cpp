@@ -1,6 +1,9 @@
 #include "relay/cli/channel.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
 
 #include "relay/process/lock.hpp"
 
@@ -50,6 +53,13 @@ std::unique_ptr<Channel> open_channel(const config::Config& config, Way way, con
     if (way == Way::running) {
         exit = out.fault(Exit::unreachable, "the relay is not running",
                          "start it with: postern serve");
+        return nullptr;
+    }
+    const std::string& state = config.server.state;
+    if (way != Way::files && ::access(state.c_str(), F_OK) != 0 && errno == ENOENT) {
+        exit = way == Way::listing ? Exit::done
+                                   : out.fault(Exit::refused, fmt::format("{} is not there", state),
+                                               "nothing was made yet; see server.state and -c");
         return nullptr;
     }
     return open_files(config, out, exit);

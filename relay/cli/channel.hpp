@@ -36,6 +36,8 @@ class Channel {
 enum class Way : std::uint8_t {
     running,  ///< r: the relay must run.
     files,    ///< f: the files serve when it does not.
+    reading,  ///< As files, but a missing state is not made: nothing is found (exit 1).
+    listing,  ///< As reading, and the list is empty (exit 0).
 };
 
 /// Finds the way: the configured socket, else the one that STATE/lock names; else, for `files`, the

@@ -9,7 +9,7 @@ namespace {
 Exit trace(Context& c, const std::string& id) {
     Call call;
     call.path = {"trace", id};
-    return c.perform(Way::files, config::Need::nothing, id, std::move(call), [&c](const Json& t) {
+    return c.perform(Way::reading, config::Need::nothing, id, std::move(call), [&c](const Json& t) {
         if (c.out.json) {
             c.out.line(t);
             return Exit::done;
@@ -46,10 +46,10 @@ Exit events(Context& c, const SelectorOptions& selectors) {
     selectors.add_to(call.query);
     const auto print = [&c](const Json& event) { c.out.line(event); };
     if (selectors.limit == 0)
-        return c.each(Way::files, config::Need::a_file, "events", std::move(call), 0, print);
+        return c.each(Way::listing, config::Need::a_file, "events", std::move(call), 0, print);
     // So many means the latest so many.
     call.query.emplace("latest", std::to_string(selectors.limit));
-    return c.perform(Way::files, config::Need::a_file, "events", std::move(call),
+    return c.perform(Way::listing, config::Need::a_file, "events", std::move(call),
                      [&](const Json& answer) {
                          for (const Json& event : answer.value("items", Json::array()))
                              print(event);

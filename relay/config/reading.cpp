@@ -27,12 +27,13 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }  // namespace
 
 void Reading::fault(const Where& where, std::string key, std::string text) {
-    faults.push_back({where.text(), std::move(key), std::move(text)});
+    faults.push_back({printable(where.text()), printable(key), printable(text)});
 }
 
 void Reading::notice(const Where& where, std::string_view key, std::string_view text) {
-    notices.push_back(key.empty() ? fmt::format("{}: {}", where.text(), text)
-                                  : fmt::format("{}: {}: {}", where.text(), key, text));
+    const std::string line = key.empty() ? fmt::format("{}: {}", where.text(), text)
+                                         : fmt::format("{}: {}: {}", where.text(), key, text);
+    notices.push_back(printable(line));
 }
 
 void Reading::wrong_kind(const Node& node, const std::string& key, std::string_view expected) {
@@ -44,6 +45,14 @@ std::string Reading::absolute(const Node& node, const std::string& path) const {
     std::string base = node.relative_to_cwd ? around.working_directory : folder;
     if (!base.empty() && !base.ends_with('/')) base += '/';
     return base + path;
+}
+
+std::string printable(std::string_view text) {
+    std::string out(text);
+    for (char& c : out) {
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+    }
+    return out;
 }
 
 std::string quoted(std::string_view text) {

@@ -25,6 +25,9 @@ struct Reading {
     [[nodiscard]] std::string absolute(const Node& node, const std::string& path) const;
 };
 
+/// `text` with its control octets as '?'.
+[[nodiscard]] std::string printable(std::string_view text);
+
 /// `text` in quotes for a message: control octets become '?', cut at 60 octets.
 [[nodiscard]] std::string quoted(std::string_view text);
 

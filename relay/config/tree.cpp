@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "relay/config/reading.hpp"
+
 // Header-only and without exceptions: a fault of the file is a value here like any other.
 #undef TOML_HEADER_ONLY
 #undef TOML_SHARED_LIB
@@ -107,7 +109,7 @@ std::variant<Node, Fault> parse_toml(std::string_view text, const std::string& f
     if (!parsed) {
         const toml::parse_error& error = parsed.error();
         return Fault{Where{file, error.source().begin.line}.text(), "",
-                     fmt::format("no TOML: {}", error.description())};
+                     printable(fmt::format("no TOML: {}", error.description()))};
     }
     Node root = convert_table(parsed.table(), file);
     root.where = {file, 0};

@@ -1,0 +1,277 @@
+#include "surroundings.hpp"
+#include "tests/catch.hpp"
+
+using namespace postern;
+using test::least;
+using test::load;
+using test::messages;
+
+namespace {
+
+struct Wrong {
+    const char* text;     ///< Lines from 1, in the place of {server} or behind the least file.
+    const char* message;  ///< Behind "/etc/p.toml:LINE: ".
+};
+
+/// Of a file that has one fault the one message.
+std::string only_fault(const std::string& text) {
+    const auto loaded = load(text);
+    CHECK_FALSE(loaded.config);
+    const auto all = messages(loaded);
+    CAPTURE(text, all);
+    REQUIRE(all.size() == 1);
+    return all[0];
+}
+
+}  // namespace
+
+TEST_CASE("a fault behind the least file names line, key, what is wrong and what would be right") {
+    // The least file has seven lines; these begin at the eighth, inside [[upstream]].
+    const Wrong table[] = {
+        {"addres = 1", "8: upstream.0.addres: unknown key; did you mean address?"},
+        {"xyzzy = 1", "8: upstream.0.xyzzy: unknown key"},
+        {"[sever]", "8: sever: unknown key; did you mean server?"},
+        {"[message]\nmax_sise = \"1MiB\"",
+         "9: message.max_sise: unknown key; did you mean max_size?"},
+        {"[message]\nmax_size = 25",
+         "9: message.max_size: expected a size like \"25MiB\", not a whole number"},
+        {"[message]\nmax_size = \"25\"",
+         "9: message.max_size: \"25\" is no size; write one like \"25MiB\" (B, KiB, MiB, GiB, "
+         "TiB)"},
+        {"[message]\nmax_size = \"25MB\"",
+         "9: message.max_size: \"25MB\" is no size; write one like \"25MiB\" (B, KiB, MiB, GiB, "
+         "TiB)"},
+        {"[message]\nmax_size = \"1KiB\"",
+         "9: message.max_size: \"1KiB\" is not between 64KiB and 2GiB"},
+        {"[message]\nmax_size = \"99999999999999999999GiB\"",
+         "9: message.max_size: \"99999999999999999999GiB\" is no size; write one like \"25MiB\" "
+         "(B, KiB, MiB, GiB, TiB)"},
+        {"[message]\nmax_recipients = 0",
+         "9: message.max_recipients: 0 is no whole number from 1 to 10000"},
+        {"[message]\nmax_recipients = \"7\"",
+         "9: message.max_recipients: expected a whole number from 1 to 10000, not a string"},
+        {"[message]\nmax_recipients = 1.5",
+         "9: message.max_recipients: expected a whole number from 1 to 10000, not a number"},
+        {"[message]\nbare_newline = \"fix\"",
+         "9: message.bare_newline: \"fix\" is not \"reject\" or \"normalize\""},
+        {"[message]\nreceived_client_ip = \"yes\"",
+         "9: message.received_client_ip: expected true or false, not a string"},
+        {"[message]\nreturn_path = \"rewrite\"",
+         "9: message.return_path: \"rewrite\" belongs to a later version; this one knows \"keep\""},
+        {"[message]\ntrace_retention = 90",
+         "9: message.trace_retention: expected a duration like \"20s\", not a whole number"},
+        {"[message]\ntrace_retention = \"90\"",
+         "9: message.trace_retention: \"90\" is no duration; write one like \"20s\" (ms, s, m, h, "
+         "d)"},
+        {"[message]\ntrace_retention = 2026-01-01",
+         "9: message.trace_retention: expected a duration like \"20s\", not a date or time"},
+        {"[auth]\nbackend = \"saslauthd\"",
+         "9: auth.backend: \"saslauthd\" belongs to a later version; this one knows \"embedded\""},
+        {"[auth]\nmechanisms = [\"PLAIN\", \"XOAUTH2\"]",
+         "9: auth.mechanisms: \"XOAUTH2\" belongs to a later version; this one knows "
+         "\"SCRAM-SHA-256-PLUS\", "
+         "\"SCRAM-SHA-256\", \"PLAIN\" or \"LOGIN\""},
+        {"[auth]\nmechanisms = [\"NTLM\"]",
+         "9: auth.mechanisms: \"NTLM\" is not \"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\", \"PLAIN\" "
+         "or \"LOGIN\""},
+        {"[auth]\nmechanisms = []",
+         "9: auth.mechanisms: no mechanism; write at least one, like \"PLAIN\", or leave the key "
+         "out"},
+        {"[auth]\nmechanisms = 7",
+         "9: auth.mechanisms: expected a list of strings, not a whole number"},
+        {"[auth]\nscram_iterations = 100",
+         "9: auth.scram_iterations: 100 is no whole number from 4096 to 65536"},
+        {"[delivery]\nmode = \"cutthrough\"",
+         "9: delivery.mode: \"cutthrough\" is not \"cut-through\" or \"spool\""},
+        {"[delivery]\nretry = \"1m\"", "9: delivery.retry: expected a table, not a string"},
+        {"[delivery]\nretry = { frist = \"1m\" }",
+         "9: delivery.retry.frist: unknown key; did you mean first?"},
+        {"[delivery]\nretry = { factor = 0.5 }",
+         "9: delivery.retry.factor: not a number from 1 to 10"},
+        {"[delivery]\nretry = { factor = nan }",
+         "9: delivery.retry.factor: not a number from 1 to 10"},
+        {"[delivery]\nretry = { first = \"3h\" }",
+         "9: delivery.retry.max: less than delivery.retry.first; write at least as much"},
+        {"[spool]\npath = \"\"",
+         "9: spool.path: the path is empty; name a file, or leave the key out"},
+        {"role = \"standby\"",
+         "8: upstream.0.role: \"standby\" belongs to a later version; this one knows \"primary\" "
+         "or \"fallback\""},
+        {"tls = \"pin\"",
+         "8: upstream.0.tls: \"pin\" belongs to a later version; this one knows \"verify\" or "
+         "\"none\""},
+        {"implicit_tls = true\ntls = \"none\"",
+         "8: upstream.0.implicit_tls: contradicts tls = \"none\"; keep one of them"},
+        {"username = \"u\"",
+         "6: upstream.0.password_file: not set, but username is; name the file with the password, "
+         "or leave both out"},
+        {"password = \"p\"",
+         "6: upstream.0.username: not set, but a password is; write the login name, or leave both "
+         "out"},
+        {"username = \"u\"\npassword_file = \"/gone\"",
+         "9: upstream.0.password_file: cannot read /gone: No such file or directory"},
+        {"username = \"u\"\npassword = \"p\"\npassword_file = \"/gone\"",
+         "10: upstream.0.password_file: password is given too; keep one of them"},
+        {"username = \"u\"\npassword = 12345",
+         "9: upstream.0.password: expected a string, not a whole number"},
+        {"concurrency = -1", "8: upstream.0.concurrency: -1 is no whole number from 1 to 10000"},
+        {"name = \"a b\"",
+         "8: upstream.0.name: \"a b\" is no name; use up to 64 letters, digits, dots, dashes and "
+         "underscores"},
+        {"[[upstream]]\nname = \"primary\"\naddress = \"b.example\"",
+         "9: upstream.1.name: \"primary\" is the name of another upstream; write one of its own"},
+        {"[[upstream]]",
+         "8: upstream.1.address: not set; write one like \"smtp.provider.example:587\""},
+        {"[[upstream]]\naddress = \"mx:b.example\"",
+         "9: upstream.1.address: \"mx:\" belongs to a later version; write one like "
+         "\"smtp.provider.example:587\" or "
+         "\"[2001:db8::1]:465\""},
+        {"[[upstream]]\naddress = \"b.example:0\"",
+         "9: upstream.1.address: \"b.example:0\" is no host and port; write one like "
+         "\"smtp.provider.example:587\" or "
+         "\"[2001:db8::1]:465\""},
+        {"[[upstream]]\naddress = \"192.0.2.1:25\"\ntls = \"none\"",
+         "10: upstream.1.tls: \"none\" would send mail and login in clear text to 192.0.2.1; use "
+         "\"verify\", or set "
+         "insecure = true"},
+        {"[limits.x]\nmessages = \"many\"",
+         "9: limits.x.messages: \"many\" is no window; write one like \"60/min\", \"9/10min\" or "
+         "\"5000/day\""},
+        {"[limits.x]\nmesages = []", "9: limits.x.mesages: unknown key; did you mean messages?"},
+        {"[limits]\nmessages = [\"60/min\"]", "9: limits.messages: expected a table, not a list"},
+        {"[rules]\nlimits = \"on\"",
+         "9: rules.limits: \"on\" is not \"enforce\", \"observe\" or \"off\""},
+        {"[dns]\nresolvers = [\"dns.example\"]",
+         "9: dns.resolvers: \"dns.example\" is no address of a resolver; write one like "
+         "\"192.0.2.53\" or "
+         "\"[2001:db8::53]:5353\""},
+        {"[log]\ntarget = \"syslog\"",
+         "9: log.target: \"syslog\" is not \"stdout\", \"journald\" or \"file:/PATH\""},
+        {"[dkim]\nalgorithm = \"rsa\"", "9: dkim.algorithm: unknown key; did you mean algorithms?"},
+        {"[resources]\nmax_connections = 99999999999999999999", "9: no TOML: "},
+    };
+    for (const Wrong& wrong : table) {
+        CAPTURE(wrong.text);
+        const std::string expected = std::string("/etc/p.toml:") + wrong.message;
+        const std::string got = only_fault(least + wrong.text + "\n");
+        if (expected.ends_with("no TOML: ")) {
+            CHECK(got.starts_with(expected));
+        } else {
+            CHECK(got == expected);
+        }
+    }
+}
+
+TEST_CASE("a fault of [server] names its line") {
+    const Wrong table[] = {
+        {"hostname = \"smtp\"",
+         "2: server.hostname: \"smtp\" is no full host name; write one like \"smtp.example.net\""},
+        {"hostname = \"a..b\"",
+         "2: server.hostname: \"a..b\" is no full host name; write one like \"smtp.example.net\""},
+        {"listen = \"587\"",
+         "2: server.listen: \"587\" is no address and port; write one like \"[::]:587 starttls\" "
+         "or \"0.0.0.0:465 tls\""},
+        {"listen = [\"0.0.0.0:587\"]",
+         "2: server.listen: \"0.0.0.0:587\" says neither starttls nor tls; write one like "
+         "\"[::]:587 starttls\" or "
+         "\"0.0.0.0:465 tls\""},
+        {"listen = [\"0.0.0.0:587 starttls tls\"]",
+         "2: server.listen: \"0.0.0.0:587 starttls tls\" has both starttls and tls; write one of "
+         "them"},
+        {"listen = [\"0.0.0.0:587 starttls devices\"]",
+         "2: server.listen: \"0.0.0.0:587 starttls devices\" \"devices\" belongs to a later "
+         "version; this one knows "
+         "starttls, tls, proxy, name=N"},
+        {"listen = [\"0.0.0.0:587 starttls loud\"]",
+         "2: server.listen: \"0.0.0.0:587 starttls loud\" does not know the word \"loud\"; the "
+         "words are starttls, tls, "
+         "proxy, name=N"},
+        {"listen = []",
+         "2: server.listen: no listener; write one like \"[::]:587 starttls\", or leave the key "
+         "out"},
+        {"listen = [\"0.0.0.0:587 tls\", \"0.0.0.0:587 starttls\"]",
+         "2: server.listen: port 587 of 0.0.0.0 is listed twice; keep one"},
+        {"listen = [\"0.0.0.0:587 tls proxy\"]",
+         "2: server.listen: listener \"587\" expects a PROXY header, and nobody may send one; name "
+         "the proxies in "
+         "server.proxy_from"},
+        {"proxy_from = [\"10.0.0.1/8\"]",
+         "2: server.proxy_from: \"10.0.0.1/8\" is no network; write one like \"192.0.2.0/24\", "
+         "\"2001:db8::/32\" or "
+         "\"192.0.2.7\" (no bits set behind the slash's count)"},
+        {"admin = [\"localhost:8025\"]",
+         "2: server.admin: \"localhost:8025\" is no address and port; write one like "
+         "\"127.0.0.1:8025\" or "
+         "\"unix:/run/postern/admin.sock\""},
+        {"user = \"root\"",
+         "2: server.user: the relay never stays root; name a user of its own, like \"postern\""},
+        {"contact = \"me\"",
+         "2: server.contact: \"me\" is no mail address; write one like \"help@example.net\""},
+        {"threads = 1000", "2: server.threads: 1000 is no whole number from 0 to 256"},
+        {"drain = \"1d\"", "2: server.drain: \"1d\" is not between 0ms and 10m"},
+    };
+    for (const Wrong& wrong : table) {
+        CAPTURE(wrong.text);
+        std::string text = std::string("[server]\n") + wrong.text + "\n";
+        if (text.find("hostname") == std::string::npos) text += "hostname = \"smtp.example.net\"\n";
+        text += least.substr(least.find("[tls]"));
+        CHECK(only_fault(text) == std::string("/etc/p.toml:") + wrong.message);
+    }
+}
+
+TEST_CASE("what is missing is named at its section") {
+    const auto all = messages(load("[server]\nthreads = 1\n[tls]\nkey = \"k\"\n"));
+    CHECK(
+        all ==
+        std::vector<std::string>{
+            "/etc/p.toml: upstream: no way out for mail; write [[upstream]] with an address, like "
+            "\"smtp.provider.example:587\"",
+            "/etc/p.toml:1: server.hostname: not set, and the system's name \"relay\" has no dot; "
+            "set it to the "
+            "name that mail programs use, like \"smtp.example.net\"",
+            "/etc/p.toml:3: tls.certificate: not set; name the file with the key's certificate"});
+    CHECK(
+        messages(
+            load("[server]\nhostname = \"a.example\"\n[[upstream]]\naddress = \"b.example\"\n")) ==
+        std::vector<std::string>{
+            "/etc/p.toml: tls.certificate: not set; name the file with the certificate of the host "
+            "name (PEM), and its key in tls.key"});
+}
+
+TEST_CASE("one table where a list of tables belongs is told so") {
+    const std::string text =
+        least.substr(0, least.find("[[upstream]]")) + "[upstream]\naddress = \"a.example\"\n";
+    CHECK(messages(load(text)) ==
+          std::vector<std::string>{"/etc/p.toml:6: upstream: expected a list of tables, not a "
+                                   "table; write [[upstream]]"});
+}
+
+TEST_CASE("several faults come at once, in the order of the file") {
+    const auto all =
+        messages(load(least + "bad = 1\n[log]\nlevel = \"loud\"\n[message]\nmax_size = 1\n"));
+    REQUIRE(all.size() == 3);
+    CHECK(all[0].starts_with("/etc/p.toml:8:"));
+    CHECK(all[1].starts_with("/etc/p.toml:10:"));
+    CHECK(all[2].starts_with("/etc/p.toml:12:"));
+}
+
+TEST_CASE("a syntax error names its line and shows no secret") {
+    const auto all = messages(load(least + "username = \"u\"\npassword = hunter2\n"));
+    REQUIRE(all.size() == 1);
+    CHECK(all[0].starts_with("/etc/p.toml:9: no TOML: "));
+    CHECK(all[0].find("hunter2") == std::string::npos);
+    CHECK(messages(load("[server\n")).at(0).starts_with("/etc/p.toml:1: no TOML: "));
+}
+
+TEST_CASE("foreign text in a message has no control characters") {
+    const auto all = messages(load(least + "role = \"a\\u001b[31m\\u0007\"\n"));
+    REQUIRE(all.size() == 1);
+    CHECK(all[0] ==
+          "/etc/p.toml:8: upstream.0.role: \"a?[31m?\" is not \"primary\" or \"fallback\"");
+}
+
+TEST_CASE("an unknown key with control characters is shown without them") {
+    const auto all = messages(load(least + "\"a\\nb\" = 1\n"));
+    REQUIRE(all.size() == 1);
+    CHECK(all[0] == "/etc/p.toml:8: upstream.0.a?b: unknown key");
+}
