@@ -52,18 +52,19 @@ Verifier FakeVerifiers::of(std::string_view normalised_name, const Shares& share
         text.append(normalised_name);
         return hmac_sha256(key_, text);
     };
+    const Digest shown = derive("salt and rounds");
+    const Digest hidden = derive("keys");
     Verifier fake;
-    fake.salt = std::string(view(derive("salt")).substr(0, salt_octets));
-    fake.stored_key = derive("stored key");
-    fake.server_key = derive("server key");
+    fake.salt = std::string(view(shown).substr(0, salt_octets));
+    fake.stored_key = sha256(view(hidden));
+    fake.server_key = hidden;
 
     std::uint64_t all = 0;
     for (const auto& [count, accounts] : shares) all += accounts;
     fake.iterations = fallback;
     if (all != 0) {
-        const Digest lot = derive("iterations");
         std::uint64_t drawn = 0;
-        for (std::size_t i = 0; i < 8; ++i) drawn = drawn << 8 | lot[i];
+        for (std::size_t k = salt_octets; k < salt_octets + 8; ++k) drawn = drawn << 8 | shown[k];
         drawn %= all;
         for (const auto& [count, accounts] : shares) {
             if (drawn < accounts) {
