@@ -25,7 +25,8 @@ result<std::shared_ptr<std::string>> read_all(const File& file, std::uint64_t of
     if (info->size < offset || info->size - offset < size) return SpoolError::damaged;
     auto out = std::make_shared<std::string>();
     const auto n = static_cast<std::size_t>(size);
-    out->resize_and_overwrite(n, [](char*, std::size_t length) { return length; });
+    // Not the length that it is called with: libstdc++ 12 hands over the capacity.
+    out->resize_and_overwrite(n, [n](char*, std::size_t) { return n; });
     const auto got = file.read(offset, *out);
     if (!got) return got.error();
     if (*got != n) return SpoolError::damaged;

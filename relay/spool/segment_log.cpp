@@ -182,8 +182,9 @@ std::uint64_t SegmentLog::room() const noexcept {
 }
 
 bool SegmentLog::wants_next(std::uint64_t octets) const noexcept {
-    constexpr std::uint64_t second_block = 2 * block;  // A segment with a group in it goes beyond.
-    return group_offset() > second_block && group_offset() + octets > settings_.segment_size;
+    // Not one without a group in it: it would not fit into the next one, either.
+    const bool has_groups = current_ && current_->size > first_frame + block;
+    return has_groups && group_offset() + octets > settings_.segment_size;
 }
 
 std::optional<Failure> SegmentLog::make_room(std::uint64_t octets) {

@@ -235,8 +235,11 @@ void Writer::fit(Group& group) {
     drop_moved(group);
     refuse_adds(group, *failure);
     failure = make_room(group);
+    // The spare segment is allocated already.
+    const bool worth_it = failure && !group.operations.empty() && log_.has_spare();
+    if (worth_it && open_segment()) failure = make_room(group);
     if (!failure) return;
-    answer_all(group, error_of(*failure));
+    answer_all(group, log_.current() ? error_of(*failure) : why_not());
     group = {};
 }
 
@@ -380,18 +383,12 @@ void Writer::tell_recovered() {
     if (!space_low_ && shared_.observer.recovered) shared_.observer.recovered();
 }
 
-/// Once a second: is there space, does a failing disk work again, is the next segment's file there.
+/// Once a second: is there space, does a failing disk work again.
 void Writer::watch() {
     next_watch_ = Clock::now() + watch_every;
     look_at_space();
     if (no_segment_ && Clock::now() >= next_try_ && !open_segment()) return;
     if (told_ && log_.current()) probe();
-    if (!log_.has_spare() && !making_spare_.exchange(true)) {
-        bodies_->run([this] {
-            log_.make_spare();
-            making_spare_.store(false);
-        });
-    }
 }
 
 /// Tries what failed: more room, or a write and a sync of an empty frame.
@@ -429,9 +426,19 @@ void Writer::look_at_space() {
     if (!low && !told_ && shared_.observer.recovered) shared_.observer.recovered();
 }
 
+void Writer::want_spare() {
+    if (log_.has_spare() || Clock::now() < next_spare_ || making_spare_.exchange(true)) return;
+    next_spare_ = Clock::now() + watch_every;
+    bodies_->run([this] {
+        log_.make_spare();
+        making_spare_.store(false);
+    });
+}
+
 bool Writer::housekeeping() {
-    if (log_.extend_ahead()) return true;
     if (!log_.current()) return false;
+    want_spare();
+    if (log_.extend_ahead()) return true;
     const std::uint32_t current = log_.current()->number;
     if (!compactor_.has_work(current)) return false;
     Group group;

@@ -71,6 +71,7 @@ class Writer {
     void probe();
     void watch();
     void look_at_space();
+    void want_spare();
     [[nodiscard]] bool housekeeping();
 
     Shared& shared_;
@@ -94,6 +95,7 @@ class Writer {
     Clock::time_point next_try_{};       ///< While there is no segment or no room.
     Clock::time_point next_watch_{};
     Clock::time_point space_seen_{};
+    Clock::time_point next_spare_{};
     unsigned groups_since_compaction_ = 0;
     std::atomic<bool> making_spare_{false};
 

@@ -1,0 +1,293 @@
+#include <cstdlib>
+#include <set>
+#include <thread>
+
+#include "harness.hpp"
+
+using namespace postern::test;
+
+namespace {
+
+/// What a client of the spool was told of an entry, and what it asked for and was not told yet.
+struct Version {
+    bool exists = false;
+    std::set<std::uint32_t> open;
+    std::uint32_t attempts = 0;
+    bool operator==(const Version&) const = default;
+};
+struct Known {
+    std::size_t size = 0;
+    Version answered;
+    Version asked;
+    std::size_t batch = 0;  ///< In flight; 0: none.
+};
+struct Model {
+    std::map<std::string, Known> entries;
+    std::set<std::string> failed;  ///< Adds that were refused.
+};
+
+struct CrashState {
+    std::unique_ptr<SimulatedFileSystem> fs;
+    Model model;
+};
+
+/// Uses a spool as a relay does, several batches in flight, and takes crash states at random calls of the file port.
+class Campaign {
+  public:
+    explicit Campaign(std::uint32_t seed) : random_(seed), fs_(seed) {}
+
+    void inject(SimulatedFileSystem::Call call, int nth, int error) {
+        fault_ = {call, nth, error};
+    }
+
+    std::vector<CrashState> run(int operations, std::size_t states) {
+        Told told;
+        std::mt19937 hook_random(random_());
+        fs_.set_hook([&, states](const SimulatedFileSystem::Event& event) {
+            return on_call(event, hook_random, states);
+        });
+        auto spool = Spool::open(fs_, crash_settings(), told.observer());
+        REQUIRE(spool.has_value());
+        for (int i = 0; i < operations; ++i) submit(**spool);
+        (*spool)->stop();
+        spool->reset();
+        fs_.set_hook({});
+        states_.push_back({fs_.crashed_now(random_), model_});
+        return std::move(states_);
+    }
+
+    static Spool::Settings crash_settings() {
+        Spool::Settings s = small_settings();
+        s.inline_limit = 2000;
+        return s;
+    }
+
+  private:
+    struct Fault {
+        SimulatedFileSystem::Call call;
+        int nth;
+        int error;
+    };
+
+    boost::system::error_code on_call(const SimulatedFileSystem::Event& event,
+                                      std::mt19937& random, std::size_t states) {
+        if (states_.size() < states && random() % 40 == 0) {
+            const std::lock_guard lock(mutex_);
+            states_.push_back({fs_.crashed(random), model_});
+        }
+        if (fault_ && fault_->call == event.call && --fault_->nth == 0) {
+            return {fault_->error, boost::system::system_category()};
+        }
+        return {};
+    }
+
+    void submit(Spool& spool) {
+        SpoolBatch batch;
+        {
+            std::unique_lock lock(mutex_);
+            // A few in flight, now and then none.
+            const std::size_t most = random_() % 6;
+            changed_.wait(lock, [&] { return in_flight_ <= most; });
+            ++batch_;
+            ++in_flight_;
+            std::vector<std::string> settled;
+            for (auto& [id, known] : model_.entries) {
+                if (known.batch == 0 && known.answered.exists) settled.push_back(id);
+            }
+            const bool add = settled.size() < 4 || random_() % 3 != 0;
+            if (!settled.empty() && (!add || random_() % 4 == 0)) {
+                update(batch, settled[random_() % settled.size()]);
+            }
+            if (add) {
+                const std::size_t n = 1 + random_() % 2;
+                for (std::size_t i = 0; i < n; ++i) add_one(batch);
+            }
+        }
+        const std::size_t number = batch_;
+        spool.commit(std::move(batch), [this, number](boost::system::result<void> r) {
+            const std::lock_guard lock(mutex_);
+            for (auto it = model_.entries.begin(); it != model_.entries.end();) {
+                Known& known = it->second;
+                if (known.batch != number) {
+                    ++it;
+                    continue;
+                }
+                known.batch = 0;
+                if (r) {
+                    known.answered = known.asked;
+                } else {
+                    known.asked = known.answered;
+                }
+                if (!r && !known.answered.exists) {
+                    model_.failed.insert(it->first);
+                    it = model_.entries.erase(it);
+                } else {
+                    ++it;
+                }
+            }
+            --in_flight_;
+            changed_.notify_all();
+        });
+    }
+
+    void add_one(SpoolBatch& batch) {
+        const std::string id = "01" + std::to_string(10000 + next_id_++);
+        const std::size_t size = random_() % 8 == 0 ? 2001 + random_() % 9000 : random_() % 2000;
+        const std::size_t recipients = 1 + random_() % 3;
+        batch.add.push_back(make_entry(id, size, recipients));
+        Known known;
+        known.size = size;
+        known.batch = batch_;
+        known.asked.exists = true;
+        for (std::uint32_t i = 0; i < recipients; ++i) known.asked.open.insert(i);
+        model_.entries[id] = known;
+    }
+
+    void update(SpoolBatch& batch, const std::string& id) {
+        Known& known = model_.entries[id];
+        known.batch = batch_;
+        EntryUpdate u = deferral(id, known.answered.attempts + 1, at(5s));
+        known.asked.attempts = u.attempts;
+        for (const std::uint32_t i : known.answered.open) {
+            if (random_() % 3 == 0) continue;
+            u.done.push_back({i, Settled::delivered});
+            known.asked.open.erase(i);
+        }
+        known.asked.exists = !known.asked.open.empty();
+        batch.update.push_back(std::move(u));
+    }
+
+    std::mt19937 random_;
+    SimulatedFileSystem fs_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    Model model_;
+    std::size_t in_flight_ = 0;
+    std::size_t batch_ = 0;
+    int next_id_ = 0;
+    std::optional<Fault> fault_;
+    std::vector<CrashState> states_;
+};
+
+Version found_version(Spool& spool, Told& told, const std::string& id, const Known& known) {
+    Version v;
+    const auto loaded = spool.load(id);
+    if (!loaded) {
+        INFO(id << " size " << known.size << " batch " << known.batch << ": " << loaded.error().message() << " "
+                << told.get([](Told& t) { return t.reasons; }));
+        REQUIRE(loaded.error() == SpoolError::not_found);
+        return v;
+    }
+    INFO("body of " << id);
+    REQUIRE(octets(loaded->entry) == body_of(id, known.size));
+    v.exists = true;
+    v.open = {loaded->open.begin(), loaded->open.end()};
+    v.attempts = loaded->entry.attempts;
+    return v;
+}
+
+enum class Failed : std::uint8_t { must_be_gone, may_be_found };
+
+void verify(Spool& spool, Told& told, const Model& model, Failed failed) {
+    for (const std::string& id : ids(spool)) {
+        INFO("found " << id);
+        const bool refused = model.failed.contains(id);
+        REQUIRE((model.entries.contains(id) || (refused && failed == Failed::may_be_found)));
+    }
+    std::map<std::size_t, bool> whole;  // Of batches in flight: whether they are found.
+    for (const auto& [id, known] : model.entries) {
+        const Version found = found_version(spool, told, id, known);
+        // Gone is gone, however far it had come.
+        const auto same = [](const Version& a, const Version& b) {
+            return a.exists == b.exists && (!a.exists || a == b);
+        };
+        INFO("entry " << id);
+        if (known.batch == 0) {
+            REQUIRE(same(found, known.answered));
+            continue;
+        }
+        const bool after = same(found, known.asked);
+        REQUIRE((after || same(found, known.answered)));
+        const auto [it, first] = whole.emplace(known.batch, after);
+        INFO("batch " << known.batch << " is found whole or not at all");
+        REQUIRE(it->second == after);
+    }
+}
+
+/// Recovers twice, a crash at a random call of the first recovery between; then works on.
+void check(CrashState& state, std::mt19937& random, Failed failed) {
+    std::unique_ptr<SimulatedFileSystem> again;
+    const int nth = 1 + static_cast<int>(random() % 40);
+    int calls = 0;
+    state.fs->set_hook([&](const SimulatedFileSystem::Event&) {
+        if (++calls == nth) again = state.fs->crashed(random);
+        return boost::system::error_code{};
+    });
+    for (SimulatedFileSystem* fs : {state.fs.get(), static_cast<SimulatedFileSystem*>(nullptr)}) {
+        if (fs == nullptr) fs = again.get();
+        if (fs == nullptr) continue;
+        Told told;
+        std::vector<std::string> before;
+        {
+            auto spool = open_spool(*fs, told, Campaign::crash_settings());
+            if (fs == state.fs.get()) {
+                // The hook is not to race with what follows.
+                fs->set_hook({});
+            }
+            INFO((fs == state.fs.get() ? "first recovery" : "second recovery"));
+            verify(*spool, told, state.model, failed);
+            REQUIRE(commit(*spool, adding(make_entry("02NEW"))));
+            before = ids(*spool);
+        }
+        auto spool = open_spool(*fs, told, Campaign::crash_settings());
+        REQUIRE(ids(*spool) == before);
+        REQUIRE(told.get([](Told& t) { return t.damaged.size(); }) == 0);
+    }
+}
+
+int rounds_from_environment(int usual) {
+    const char* text = std::getenv("POSTERN_CRASH_ROUNDS");
+    return text == nullptr ? usual : std::max(1, std::atoi(text));
+}
+
+}  // namespace
+
+TEST_CASE("after a crash at any instant every answered batch is there, whole, and nothing else",
+          "[spool][crash]") {
+    const int wanted = rounds_from_environment(600);
+    int done = 0;
+    for (std::uint32_t seed = 1; done < wanted; ++seed) {
+        INFO("seed " << seed);
+        std::mt19937 random(seed);
+        Campaign campaign(seed);
+        for (CrashState& state : campaign.run(60, 5)) {
+            INFO("crash state " << done);
+            check(state, random, Failed::must_be_gone);
+            ++done;
+        }
+    }
+    CHECK(done >= wanted);
+}
+
+TEST_CASE("a crash around a failing disk loses nothing that was answered", "[spool][crash]") {
+    using Call = SimulatedFileSystem::Call;
+    const int wanted = rounds_from_environment(600) / 4;
+    int done = 0;
+    for (std::uint32_t seed = 100'001; done < wanted; ++seed) {
+        INFO("seed " << seed);
+        std::mt19937 random(seed);
+        Campaign campaign(seed);
+        constexpr Call calls[] = {Call::write,  Call::sync, Call::preallocate, Call::truncate,
+                                  Call::rename, Call::open, Call::unlink,      Call::sync_directory};
+        const Call call = calls[random() % std::size(calls)];
+        const int nth = 3 + static_cast<int>(random() % 30);
+        campaign.inject(call, nth, random() % 2 == 0 ? EIO : ENOSPC);
+        for (CrashState& state : campaign.run(60, 5)) {
+            INFO("crash state " << done << " fault at call " << static_cast<int>(call) << " no "
+                                << nth);
+            check(state, random, Failed::must_be_gone);
+            ++done;
+        }
+    }
+    CHECK(done >= wanted);
+}
