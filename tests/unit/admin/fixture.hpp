@@ -1,0 +1,182 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "auth/account_store.hpp"
+#include "relay/admin/api.hpp"
+#include "relay/event/event.hpp"
+#include "relay/event/journal.hpp"
+#include "relay/event/json.hpp"
+#include "relay/spool/spool.hpp"
+#include "tests/catch.hpp"
+
+namespace postern::test {
+
+/// A folder of its own, gone at the end.
+class Folder {
+  public:
+    Folder() {
+        std::string pattern =
+            (std::filesystem::temp_directory_path() / "postern-admin-XXXXXX").string();
+        path_ = mkdtemp(pattern.data());
+    }
+    ~Folder() { std::filesystem::remove_all(path_); }
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
+    [[nodiscard]] const std::string& path() const { return path_; }
+
+  private:
+    std::string path_;
+};
+
+/// Keeps what was emitted.
+class Kept final : public relay::event::Stream {
+  public:
+    void emit(relay::event::Payload what) noexcept override { all.push_back(std::move(what)); }
+
+    template <typename T>
+    [[nodiscard]] std::vector<T> of() const {
+        std::vector<T> out;
+        for (const auto& one : all) {
+            if (const T* found = std::get_if<T>(&one)) out.push_back(*found);
+        }
+        return out;
+    }
+    std::vector<relay::event::Payload> all;
+};
+
+/// A spool of entries in memory that answers at once.
+class MemorySpool final : public relay::Spool {
+  public:
+    std::vector<relay::EntryInfo> entries;
+    std::vector<std::pair<std::string, bool>> frozen;
+    boost::system::error_code fails;
+
+    void add(const std::string& id, const std::string& account,
+             relay::EntryState state = relay::EntryState::deferred) {
+        relay::EntryInfo e;
+        e.id = id;
+        e.ref = id;
+        e.account = account;
+        e.mail_from = account;
+        e.open_rcpts = {"b@example.org", "c@example.org"};
+        e.state = state;
+        e.bytes = 1000;
+        e.created = std::chrono::system_clock::time_point(std::chrono::seconds(1'700'000'000));
+        e.next_attempt = e.created + std::chrono::minutes(5);
+        e.last_reply = "451 4.3.0 later";
+        entries.push_back(e);
+    }
+
+    [[nodiscard]] static bool fits(const relay::EntrySelector& w, const relay::EntryInfo& e) {
+        const auto one_of = [](const auto& list, const auto& value) {
+            return list.empty() || std::ranges::find(list, value) != list.end();
+        };
+        return one_of(w.ids, e.id) && one_of(w.accounts, e.account) && one_of(w.states, e.state) &&
+               (!w.since || e.created >= *w.since) && (!w.until || e.created < *w.until);
+    }
+
+    void commit(relay::SpoolBatch, Callback done) override { done({}); }
+    [[nodiscard]] boost::system::result<Reservation> reserve(std::uint64_t) override {
+        return Reservation();
+    }
+    [[nodiscard]] boost::system::result<relay::LoadedEntry> load(const std::string&) override {
+        return relay::SpoolError::not_found;
+    }
+    [[nodiscard]] std::vector<std::string> take_due(relay::WallTime, std::size_t) override {
+        return {};
+    }
+    void put_back(const std::string&, relay::WallTime) override {}
+    [[nodiscard]] std::optional<relay::WallTime> next_due() const override { return std::nullopt; }
+    [[nodiscard]] std::vector<relay::EntryInfo> list(const relay::EntrySelector& which,
+                                                     std::size_t limit,
+                                                     const std::string& after) const override {
+        std::vector<relay::EntryInfo> out;
+        for (const auto& e : entries) {
+            if (e.id > after && fits(which, e) && out.size() < limit) out.push_back(e);
+        }
+        return out;
+    }
+    std::size_t retry(const relay::EntrySelector& which, relay::WallTime now) override {
+        std::size_t count = 0;
+        for (auto& e : entries) {
+            if (!fits(which, e) || e.state == relay::EntryState::active) continue;
+            e.next_attempt = now;
+            ++count;
+        }
+        return count;
+    }
+    void drop(const relay::EntrySelector& which, const std::string&,
+              std::move_only_function<void(boost::system::result<std::vector<relay::EntryInfo>>)>
+                  done) override {
+        if (fails) return done(fails);
+        std::vector<relay::EntryInfo> gone;
+        std::erase_if(entries, [&](const relay::EntryInfo& e) {
+            const bool drops = fits(which, e) && e.state != relay::EntryState::active;
+            if (drops) gone.push_back(e);
+            return drops;
+        });
+        done(std::move(gone));
+    }
+    void freeze(const std::string& account, bool on, Callback done) override {
+        frozen.emplace_back(account, on);
+        if (fails) return done(fails);
+        done({});
+    }
+    [[nodiscard]] Stats stats() const override { return {}; }
+    void stop() override {}
+};
+
+/// The API over a store of its own.
+struct Fixture {
+    Folder folder;
+    std::unique_ptr<auth::AccountStore> accounts;
+    MemorySpool spool;
+    Kept events;
+    relay::admin::Ports ports;
+
+    Fixture() {
+        auth::StoreSettings settings;
+        settings.path = folder.path() + "/accounts.db";
+        auto opened = auth::AccountStore::open(std::move(settings));
+        REQUIRE(opened.has_value());
+        accounts = std::move(*opened);
+        ports.accounts = accounts.get();
+        ports.spool = &spool;
+        ports.events = &events;
+        ports.journal = folder.path() + "/events";
+        ports.limits_of = [](const std::string& plan) -> std::optional<policy::PlanLimits> {
+            if (plan == "transactional" || plan == "gold")
+                return policy::PlanLimits::transactional();
+            return std::nullopt;
+        };
+        ports.version = "1.2.3";
+        ports.commit = "abc";
+        ports.built = "2026-01-01T00:00:00Z";
+    }
+
+    struct Answer {
+        int status = 0;
+        nlohmann::json json;
+    };
+    [[nodiscard]] Answer call(const std::string& method, const std::string& target,
+                              const std::string& body = "") const {
+        relay::admin::Request request;
+        request.method = method;
+        REQUIRE(request.set_target(target));
+        request.body = body;
+        request.reason = "because";
+        request.who = "uid:1000";
+        const auto response = relay::admin::Api(ports).handle(request);
+        return {response.status, nlohmann::json::parse(response.body, nullptr, false)};
+    }
+};
+
+}  // namespace postern::test
