@@ -24,7 +24,7 @@ def trace(pid: int, log: Path) -> subprocess.Popen[bytes]:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     tracer = subprocess.Popen(
-        ["strace", "-f", "-ttt", "-y", "-o", str(log), "-p", str(pid),
+        ["strace", "-f", "-ttt", "-yy", "-o", str(log), "-p", str(pid),
          "-e", "trace=fdatasync,fsync,sync_file_range,write,writev,sendmsg,sendto,linkat"],
         stderr=subprocess.PIPE, **unprivileged())
     time.sleep(0.5)

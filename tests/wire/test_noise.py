@@ -103,7 +103,7 @@ def test_a_line_without_end(shared: Pair) -> None:
                 sent += 65536
             sock.shutdown(socket.SHUT_WR)
             said = drain(sock)
-            assert said[:3] in (b"421", b"500", b"554")
+            assert said[:3] in (b"", b"421", b"500", b"554")
         except ConnectionError:
             pass
 

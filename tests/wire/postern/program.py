@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class Program:
         self._as_root = as_root
         self._env = env
         self._process: subprocess.Popen[bytes] | None = None
+        self._told_to_end = False
 
     @property
     def pid(self) -> int:
@@ -60,6 +62,7 @@ class Program:
 
     def start(self) -> None:
         assert not self.running, f"{self.name} is running already"
+        self._told_to_end = False
         with open(self.stdout_path, "ab") as out, open(self.stderr_path, "ab") as err:
             self._process = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
@@ -69,6 +72,7 @@ class Program:
 
     def signal(self, number: int) -> None:
         assert self._process is not None
+        self._told_to_end = number in (signal.SIGTERM, signal.SIGINT)
         self._process.send_signal(number)
 
     def wait(self, seconds: float = 20.0) -> int:
@@ -84,7 +88,7 @@ class Program:
     def stop(self, seconds: float = 20.0) -> int:
         """SIGTERM and the exit code; a program that does not end in time is killed and blamed."""
         assert self._process is not None
-        if self._process.poll() is None:
+        if self._process.poll() is None and not self._told_to_end:
             self._process.terminate()
         try:
             return self.wait(seconds)
