@@ -44,7 +44,7 @@ void Stream::State::close() noexcept {
     deadline_ = never;
     in_ = {};
     spill_.reset();
-    pending_ = {};
+    std::string().swap(pending_);
     pending_at_ = 0;
     buffers_.leave(this);
 }

@@ -99,7 +99,7 @@ struct Stream::State final : std::enable_shared_from_this<Stream::State>, Thread
     SslPtr ssl_;
     std::string_view in_;
     std::unique_ptr<char[]> spill_;
-    std::string pending_;
+    std::string pending_;  ///< Emptied by swap: `= {}` would keep its memory.
     std::size_t pending_at_ = 0;
     std::uint64_t octets_in_ = 0;
     std::uint64_t octets_out_ = 0;

@@ -50,7 +50,7 @@ error_code Stream::State::send_pending() {
     if (!sent) return sent.error();
     pending_at_ += *sent;
     if (pending_at_ == pending_.size()) {
-        pending_ = {};
+        std::string().swap(pending_);
         pending_at_ = 0;
     }
     return {};
@@ -93,7 +93,7 @@ error_code Stream::State::push_tls(PieceCursor& cursor) {
             // Tickets and the like, left from a handshake or a read, go with the first records.
             if (!pending_.empty()) {
                 if (!buffers_.append_outgoing(pending_)) return Error::broken;
-                pending_ = {};
+                std::string().swap(pending_);
             }
         } else {
             if (const error_code ec = send_pending()) return ec;
