@@ -74,8 +74,10 @@ def test_curl(site: Site, tls: str, mechanism: str) -> None:
 
 
 @pytest.mark.parametrize("tls", TLS)
-@pytest.mark.parametrize("mechanism", ["", "plain", "login", "scram-sha-256"])
+@pytest.mark.parametrize("mechanism", ["scram-sha-256:plain", "plain", "login", "scram-sha-256"])
 def test_mutt(site: Site, tls: str, mechanism: str) -> None:
+    """Debian's mutt takes the strongest mechanism that it is offered, and has no channel binding for
+    SCRAM-SHA-256-PLUS over TLS 1.3: it must be told what to use, by `smtp_authenticators`."""
     rc = site.folder / "muttrc"
     scheme = "smtp" if tls == "starttls" else "smtps"
     user = ANN.replace("@", "%40")
@@ -145,9 +147,9 @@ def test_openssl_s_client(site: Site, tls: str) -> None:
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"])
 def test_gsasl_logs_in(site: Site, mechanism: str) -> None:
-    said = run(needs("gsasl"), "--client", "--smtp", "--connect", f"{site.relay.host}:{site.port('starttls')}",
-               "--mechanism", mechanism, "--authentication-id", ANN, "--authorization-id", "", "--password", PASSWORD,
-               "--x509-ca-file", str(site.certificate.certificate), "--no-client-first" if mechanism == "LOGIN" else "--quiet")
-    assert said is not None
+    run(needs("gsasl"), "--client", "--smtp", "--quiet", "--starttls",
+        "--connect", f"{site.relay.host}:{site.port('starttls')}", "--mechanism", mechanism,
+        "--authentication-id", ANN, "--password", PASSWORD, "--x509-ca-file", str(site.certificate.certificate),
+        *([] if mechanism.endswith("-PLUS") else ["--no-cb"]))
     login = site.relay.wait_event("login")
     assert login["ok"] is True and login["mechanism"] == mechanism
