@@ -113,6 +113,7 @@ Checked<Answer> latest(const Ports& ports, event::EventQuery query, std::size_t 
 Checked<Answer> trace_endpoint(const Ports& ports, const Request& request,
                                std::span<const std::string> rest) {
     if (ports.journal.empty()) return not_ready("there is no journal");
+    if (ports.flush) ports.flush();
     if (rest.size() != 1) return no_such_path();
     if (request.method != "GET") return no_such_method(request);
     const std::string id = proto::parse_ref(rest[0]).value_or(rest[0]);
@@ -124,6 +125,7 @@ Checked<Answer> trace_endpoint(const Ports& ports, const Request& request,
 
 Checked<Answer> events_endpoint(const Ports& ports, const Request& request) {
     if (ports.journal.empty()) return not_ready("there is no journal");
+    if (ports.flush) ports.flush();
     if (request.method != "GET") return no_such_method(request);
     Selectors s(request.query, ports.now());
     const auto query = read_query(s);

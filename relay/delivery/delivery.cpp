@@ -162,7 +162,8 @@ awaitable<void> Delivery::try_paths(UpstreamPool& pool, Wait& wait, SteadyTime d
             continue;
         }
         wait.tally.apply(result.results, path->name(), result.dsn_offered);
-        tell_results(wait.message->ref, "", wait.message->envelope, result, *path);
+        tell_results(wait.message->ref, "", wait.message->envelope, result, *path,
+                     wait.message->size());
         if (result.how == How::in_doubt) {
             wait.tally.lost(path->name());
             break;
@@ -254,7 +255,8 @@ awaitable<void> Delivery::settle_late(AttemptPtr attempt, MessagePtr message, st
     if (finished) {
         const AttemptResult result = attempt->take_result();
         tally.apply(result.results, attempt->path()->name(), result.dsn_offered);
-        tell_results(message->ref, id, message->envelope, result, *attempt->path());
+        tell_results(message->ref, message->ref, message->envelope, result, *attempt->path(),
+                     message->size());
     }
     const auto config = ports_.config();
     const auto now = std::chrono::system_clock::now();
@@ -310,7 +312,7 @@ void Delivery::tell_notices(const std::string& ref, const proto::Envelope& envel
 }
 
 void Delivery::tell_results(const std::string& ref, const std::string& id, const proto::Envelope& envelope,
-                            const AttemptResult& result, const Path& path) {
+                            const AttemptResult& result, const Path& path, std::uint64_t bytes) {
     for (const auto& one : result.results) {
         if (one.index >= envelope.recipients.size()) continue;
         const bool judged = proto::judges(one.stage, one.reply) == proto::Judges::message;
@@ -324,6 +326,8 @@ void Delivery::tell_results(const std::string& ref, const std::string& id, const
                              .code = one.reply.code,
                              .judges = judged ? "message" : "path",
                              .result = one.reply.code < 400 ? "delivered" : judged ? "refused" : "deferred"};
+        // The octets of an attempt are counted once.
+        if (one.reply.code < 400) told.bytes = std::exchange(bytes, 0);
         events_.emit(std::move(told));
     }
     if (result.how == AttemptResult::How::in_doubt) {

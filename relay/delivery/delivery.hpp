@@ -67,7 +67,7 @@ class Delivery {
                                         bool attempted, SpoolBatch& batch);
     [[nodiscard]] awaitable<void> record(SpoolBatch batch);
     void tell_results(const std::string& ref, const std::string& id, const proto::Envelope& envelope,
-                      const AttemptResult& result, const Path& path);
+                      const AttemptResult& result, const Path& path, std::uint64_t bytes);
     void tell_notices(const std::string& ref, const proto::Envelope& envelope, const std::vector<Notice>& notices,
                       const std::string& id);
     void add_notices(SpoolBatch& batch, const NoticeSource& source, const std::vector<Notice>& notices);

@@ -99,7 +99,8 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, LoadedEntry& loaded)
                                    ? fmt::format("{} at {}", result.failure->reply.text.empty() ? "no answer" : result.failure->reply.text, name(result.failure->stage))
                                    : fmt::format("{} {}", result.failure->reply.code, result.failure->reply.text);
         }
-        tell_results(entry.ref, entry.id, entry.envelope, result, *path);
+        // An entry of the message's own is told as the message, whatever it is called; a notification as itself.
+        tell_results(entry.ref, entry.dsn ? entry.id : entry.ref, entry.envelope, result, *path, needs.size);
         if (result.how == How::in_doubt) {
             tally.lost(path->name());
             break;

@@ -2,6 +2,7 @@
 
 #include <malloc.h>
 
+#include <algorithm>
 #include <csignal>
 #include <future>
 #include <utility>
@@ -116,22 +117,19 @@ awaitable<void> Server::drain() {
         });
     }
     asio::steady_timer timer(house_);
-    const auto wait_quiet = [&](SteadyTime limit) -> bool {
-        for (const auto& thread : threads_) {
-            thread->post([t = thread.get()] { t->note_busy(); });
-        }
-        bool quiet = true;
-        for (const auto& thread : threads_) quiet = quiet && thread->quiet();
-        return quiet || clock::now() >= limit;
+    const auto all_quiet = [this] {
+        return std::ranges::all_of(threads_, [](const auto& thread) { return thread->quiet(); });
     };
-    while (!wait_quiet(until)) {
+    do {
+        for (const auto& thread : threads_) thread->ask_quiet();
         timer.expires_after(std::chrono::milliseconds(20));
         (void)co_await timer.async_wait(as_value);
-    }
+    } while (!all_quiet() && clock::now() < until);
     for (const auto& thread : threads_) {
         thread->post([t = thread.get()] { t->abort_sessions(); });
     }
-    while (!wait_quiet(until + last_words)) {
+    while (!all_quiet() && clock::now() < until + last_words) {
+        for (const auto& thread : threads_) thread->ask_quiet();
         timer.expires_after(std::chrono::milliseconds(20));
         (void)co_await timer.async_wait(as_value);
     }
@@ -296,6 +294,7 @@ admin::Ports Server::admin_ports() {
     out.spool = spool_.get();
     out.events = events_.get();
     out.journal = config_->server.state + "/events";
+    out.flush = [this] { (void)recorder_->flush(); };
     out.reload = [this] { return reload(); };
     out.metrics = [this] { return metrics_->render(); };
     out.unready = [this] { return unready(); };

@@ -255,22 +255,22 @@ Started Server::open_spool() {
     Spool::Settings settings;
     settings.path = config_->spool.path.empty() ? config_->server.state + "/spool" : config_->spool.path;
     settings.reserve = config_->spool.reserve;
+    const std::string path = settings.path;
     Spool::Observer observer;
-    observer.failed = [this](std::string_view kind, const std::string& path, const std::string& error) {
-        events_->emit(event::SpoolError{.kind = std::string(kind), .path = path, .error = error});
+    observer.failed = [this, path](std::string_view kind, const std::string& file, const std::string& error) {
+        events_->emit(event::SpoolError{.kind = std::string(kind), .path = file, .error = error});
         spool_failing_.store(true);
         events_->emit(event::AlertRaised{.kind = "spool_failed",
                                          .subject = path,
                                          .text = fmt::format("the spool cannot {} {}: {}",
-                                                             kind == "full" ? "grow" : kind, path, error),
+                                                             kind == "full" ? "grow" : kind, file, error),
                                          .action = "make space, or mend the disk; mail that cannot be stored hears 452",
                                          .fields = {{"error", error}}});
     };
-    observer.recovered = [this] {
+    observer.recovered = [this, path] {
         spool_failing_.store(false);
-        const auto& spool = config_->spool;
         events_->emit(event::AlertRaised{.kind = "spool_failed",
-                                         .subject = spool.path.empty() ? config_->server.state + "/spool" : spool.path,
+                                         .subject = path,
                                          .text = "the spool can be written again",
                                          .resolved = true});
     };
@@ -290,7 +290,7 @@ Started Server::open_spool() {
         if (QueueRunner* runner = runner_ready_.load()) runner->wake();
     };
     auto spool = Spool::open(*files_, std::move(settings), std::move(observer));
-    if (!spool) return fmt::format("{}: the spool cannot be opened: {}", config_->server.state, spool.error().message());
+    if (!spool) return fmt::format("{}: the spool cannot be opened: {}", path, spool.error().message());
     spool_ = std::move(*spool);
     return {};
 }

@@ -75,7 +75,6 @@ awaitable<void> NetworkThread::tick() {
         if (finishing_) break;
         const std::chrono::duration<double> late = clock::now() - due;
         events_.emit(event::LoopLag{.thread = index_, .seconds = late.count()});
-        note_busy();
         if (++seconds % 10 == 0) co_await pool_.sweep(clock::now());
     }
 }
@@ -89,7 +88,6 @@ void NetworkThread::end_sessions(const std::string& account, const proto::Reply&
     for (SessionDriver* session : lane_.sessions) {
         if (account.empty() || session->account() == account) session->end(reply);
     }
-    note_busy();
 }
 
 void NetworkThread::abort_sessions() {

@@ -43,9 +43,12 @@ class NetworkThread {
     /// Ends the sessions of an account (empty: all).
     void end_sessions(const std::string& account, const proto::Reply& reply);
     void abort_sessions();
-    /// No session and no task is left. Any thread (a little late).
-    [[nodiscard]] bool quiet() const noexcept { return busy_.load() == 0; }
-    void note_busy() { busy_.store(lane_.sessions.size() + tasks_.count()); }
+    /// Asks the thread whether it still has sessions or tasks; quiet() says so once it has answered. Any thread.
+    void ask_quiet() {
+        quiet_.store(false);
+        post([this] { quiet_.store(lane_.sessions.empty() && tasks_.count() == 0); });
+    }
+    [[nodiscard]] bool quiet() const noexcept { return quiet_.load(); }
     /// Stops the periodic work and the upstream connections.
     void finish();
     /// Any thread: waits for the thread's end.
@@ -70,7 +73,7 @@ class NetworkThread {
     Services* services_ = nullptr;
     asio::steady_timer ticker_;
     bool finishing_ = false;
-    std::atomic<std::size_t> busy_{0};
+    std::atomic<bool> quiet_{false};
     std::thread thread_;
 };
 

@@ -92,7 +92,8 @@ awaitable<bool> SessionDriver::admit() {
     counted_ = true;
     const config::Resources& resources = snapshot_->config->resources;
     by_source_ = services_.sources.take(source_, resources.max_connections_per_source);
-    const auto guard = services_.guard.on_connect(source_, clock::now());
+    auto guard = services_.guard.on_connect(source_, clock::now());
+    penalty_place_ = std::move(guard.place);  // Held until the refusal is out.
     policy::Facts known;
     known.source = source_;
     known.connections = open;
@@ -100,6 +101,9 @@ awaitable<bool> SessionDriver::admit() {
     policy::Answers answers;
     answers.guard_refuses = guard.would_refuse;
     const policy::Verdict verdict = policy::decide(policy::Stage::connect, known, answers, snapshot_->policy);
+    for (const policy::RuleSeen& seen : verdict.rules) {
+        services_.events.emit(event::Verdict{.rule = seen.rule, .mode = seen.mode, .verdict = seen.verdict});
+    }
     std::string result = "accepted";
     if (!verdict.accepted()) result = verdict.rule == "login_guard" ? "penalty" : "full";
     services_.events.emit(
@@ -221,7 +225,9 @@ awaitable<void> SessionDriver::write() {
     drain_notes();
     command_open_ = false;
     stream_.set_deadline(write_patience);
-    if (const error_code error = co_await stream_.write(machine_->output()); error) {
+    const error_code error = co_await stream_.write(machine_->output());
+    penalty_place_ = {};
+    if (error) {
         end_reason_ = error == asio::error::timed_out ? "timeout" : "client left";
         machine_->eof();
         co_return;
@@ -273,8 +279,8 @@ void SessionDriver::drain_notes() {
                             .account = account_name_,
                             .customer = account_ ? account_->customer : "",
                             .source = source_,
-                            .mail_from = envelope.sender_text(),
-                            .rcpt = "",
+                            .mail_from = refusal_ ? refused_from_ : envelope.sender_text(),
+                            .rcpt = refusal_ ? refused_rcpt_ : "",
                             .command = std::string(note.command),
                             .rule = "syntax",
                             .text = std::move(note.text),

@@ -63,6 +63,7 @@ class SessionDriver {
     [[nodiscard]] awaitable<void> judge(proto::Session::Stage stage);
     [[nodiscard]] awaitable<void> commit();
     void begin_transaction();
+    void remember_refusal(proto::Session::Stage stage, policy::Verdict verdict);
     void take_chunk(const proto::Session::BodyChunk& chunk);
     [[nodiscard]] policy::Facts facts() const;
     [[nodiscard]] policy::Verdict ask_policy(policy::Stage stage, const policy::Facts& facts);
@@ -106,6 +107,8 @@ class SessionDriver {
 
     std::unique_ptr<Transaction> transaction_;
     std::optional<policy::Verdict> refusal_;  ///< What policy said to the command whose reply comes next.
+    std::string refused_from_, refused_rcpt_; ///< Of that command.
+    policy::LoginGuard::Place penalty_place_;
 
     std::optional<proto::Reply> ending_;
     asio::steady_timer pause_;

@@ -82,6 +82,9 @@ awaitable<bool> SessionDriver::pass_guard(const std::optional<proto::Secret>& re
     attempt_ = services_.guard.attempt(source_, name, guard_mode(services_.accounts.find_cached(name)), clock::now());
     for (;;) {
         const policy::LoginGuard::Gate gate = attempt_.ask(clock::now());
+        if (gate.observed) {
+            services_.events.emit(event::Verdict{.rule = "login_guard", .mode = "observe", .verdict = "delay"});
+        }
         if (gate.kind == policy::LoginGuard::Gate::Kind::go) co_return true;
         if (gate.kind == policy::LoginGuard::Gate::Kind::busy) {
             login_unavailable("busy");
@@ -192,10 +195,16 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
             break;
     }
     const std::optional<std::uint64_t> hash = number_of(failure.secret_hash);
-    const auto answer = attempt_.failed(hash, login_failures_, clock::now());
+    auto answer = attempt_.failed(hash, login_failures_, clock::now());
     ++login_failures_;
     tell_login(false, answer.delay.count() > 0 ? "delayed" : "failed", &failure);
+    penalty_place_ = std::move(answer.place);
+    if (answer.observed) {
+        services_.events.emit(event::Verdict{.rule = "login_guard", .mode = "observe", .verdict = "delay"});
+    }
     if (answer.withhold) {
+        // The wait hides how many guesses were right about the name.
+        if (answer.delay.count() > 0) (void)co_await pause(answer.delay);
         end_reason_ = "penalty";
         attempt_ = {};
         machine_->auth_failed({421, "4.7.0", "too many failed logins from your address, try again later", true});

@@ -3,6 +3,7 @@
 #include "relay/session/transaction.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -97,7 +98,8 @@ awaitable<void> SessionDriver::judge(Stage stage) {
         const std::uint64_t declared = machine_->envelope().declared_size;
         transaction_->memory = services_.bodies.claim(declared > 0 ? declared : first_claim);
         if (!transaction_->memory.cover(1) || !services_.spool.reserve(declared)) {
-            refusal_ = policy::Verdict{.kind = policy::VerdictKind::throttle, .rule = "size", .reply = no_room()};
+            remember_refusal(stage,
+                             policy::Verdict{.kind = policy::VerdictKind::throttle, .rule = "size", .reply = no_room()});
             machine_->refuse(no_room());
             co_return;
         }
@@ -136,6 +138,7 @@ awaitable<void> SessionDriver::judge(Stage stage) {
                                                .rule = std::string(verdict.rule)});
     }
     if (verdict.accepted()) {
+        if (stage != Stage::data) std::ranges::move(verdict.rules, std::back_inserter(t.rules));
         machine_->accept();
         co_return;
     }
@@ -152,9 +155,16 @@ awaitable<void> SessionDriver::judge(Stage stage) {
             .queued = false,
             .seconds = std::chrono::duration<double>(clock::now() - t.data_ended).count()});
     } else {
-        refusal_ = std::move(verdict);
+        remember_refusal(stage, std::move(verdict));
     }
     machine_->refuse(std::move(reply));
+}
+
+void SessionDriver::remember_refusal(Stage stage, policy::Verdict verdict) {
+    const proto::Envelope& envelope = machine_->envelope();
+    refused_from_ = envelope.sender_text();
+    refused_rcpt_ = stage == Stage::rcpt ? envelope.recipients.back().address.text() : "";
+    refusal_ = std::move(verdict);
 }
 
 void SessionDriver::take_chunk(const proto::Session::BodyChunk& chunk) {
@@ -202,7 +212,8 @@ void SessionDriver::tell_message(const policy::Verdict& verdict) {
         told.enhanced = verdict.reply.enhanced;
         told.text = verdict.reply.text;
     }
-    told.rules = verdict.rules;
+    told.rules = t.rules;
+    told.rules.insert(told.rules.end(), verdict.rules.begin(), verdict.rules.end());
     services_.events.emit(std::move(told));
 }
 
