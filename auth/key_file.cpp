@@ -79,7 +79,7 @@ started<std::string> load_or_make_key(const std::filesystem::path& path,
     if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return fault_of_errno(folder);
     std::array<unsigned char, key_octets> octets{};
     random(octets);
-    const std::string key(reinterpret_cast<const char*>(octets.data()), octets.size());
+    std::string key(reinterpret_cast<const char*>(octets.data()), octets.size());
     wipe(octets.data(), octets.size());
 
     // Whole or not at all: a crash while it is written must not leave a short key behind.
