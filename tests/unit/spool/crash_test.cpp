@@ -31,14 +31,13 @@ struct CrashState {
     Model model;
 };
 
-/// Uses a spool as a relay does, several batches in flight, and takes crash states at random calls of the file port.
+/// Uses a spool as a relay does, several batches in flight, and takes crash states at random calls
+/// of the file port.
 class Campaign {
   public:
     explicit Campaign(std::uint32_t seed) : random_(seed), fs_(seed) {}
 
-    void inject(SimulatedFileSystem::Call call, int nth, int error) {
-        fault_ = {call, nth, error};
-    }
+    void inject(SimulatedFileSystem::Call call, int nth, int error) { fault_ = {call, nth, error}; }
 
     std::vector<CrashState> run(int operations, std::size_t states) {
         Told told;
@@ -69,8 +68,8 @@ class Campaign {
         int error;
     };
 
-    boost::system::error_code on_call(const SimulatedFileSystem::Event& event,
-                                      std::mt19937& random, std::size_t states) {
+    boost::system::error_code on_call(const SimulatedFileSystem::Event& event, std::mt19937& random,
+                                      std::size_t states) {
         if (states_.size() < states && random() % 40 == 0) {
             const std::lock_guard lock(mutex_);
             states_.push_back({fs_.crashed(random), model_});
@@ -173,8 +172,8 @@ Version found_version(Spool& spool, Told& told, const std::string& id, const Kno
     Version v;
     const auto loaded = spool.load(id);
     if (!loaded) {
-        INFO(id << " size " << known.size << " batch " << known.batch << ": " << loaded.error().message() << " "
-                << told.get([](Told& t) { return t.reasons; }));
+        INFO(id << " size " << known.size << " batch " << known.batch << ": "
+                << loaded.error().message() << " " << told.get([](Told& t) { return t.reasons; }));
         REQUIRE(loaded.error() == SpoolError::not_found);
         return v;
     }
@@ -277,8 +276,9 @@ TEST_CASE("a crash around a failing disk loses nothing that was answered", "[spo
         INFO("seed " << seed);
         std::mt19937 random(seed);
         Campaign campaign(seed);
-        constexpr Call calls[] = {Call::write,  Call::sync, Call::preallocate, Call::truncate,
-                                  Call::rename, Call::open, Call::unlink,      Call::sync_directory};
+        constexpr Call calls[] = {Call::write,    Call::sync,          Call::preallocate,
+                                  Call::truncate, Call::rename,        Call::open,
+                                  Call::unlink,   Call::sync_directory};
         const Call call = calls[random() % std::size(calls)];
         const int nth = 3 + static_cast<int>(random() % 30);
         campaign.inject(call, nth, random() % 2 == 0 ? EIO : ENOSPC);

@@ -29,7 +29,9 @@ using namespace std::chrono_literals;
 
 inline const std::string root = "/spool";
 
-inline WallTime at(std::chrono::seconds t) { return WallTime(1'700'000'000s + t); }
+inline WallTime at(std::chrono::seconds t) {
+    return WallTime(1'700'000'000s + t);
+}
 
 /// An entry that can be told apart; its body is `size` octets made from its id.
 inline std::string body_of(const std::string& id, std::size_t size) {
@@ -102,7 +104,7 @@ struct Told {
     std::mutex mutex;
     std::vector<std::string> failed;
     std::vector<std::pair<std::string, std::string>> damaged;  ///< id, where
-    std::string reasons;  ///< Of the damage.
+    std::string reasons;                                       ///< Of the damage.
     int recovered = 0;
     int due_changed = 0;
 

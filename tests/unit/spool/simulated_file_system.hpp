@@ -19,18 +19,29 @@ namespace postern::test {
 using boost::system::error_code;
 using boost::system::result;
 
-/// A file system in memory that remembers what was synced and what was not, fails when told to, and can be cut off at any
-/// call: then unsynced sectors are there, or not, or torn, and unsynced names likewise, in any order.
+/// A file system in memory that remembers what was synced and what was not, fails when told to, and
+/// can be cut off at any call: then unsynced sectors are there, or not, or torn, and unsynced names
+/// likewise, in any order.
 class SimulatedFileSystem final : public relay::FileSystem {
   public:
     enum class Call : std::uint8_t {
-        open, write, read, sync, preallocate, truncate, sync_directory, rename, unlink, list
+        open,
+        write,
+        read,
+        sync,
+        preallocate,
+        truncate,
+        sync_directory,
+        rename,
+        unlink,
+        list
     };
     struct Event {
         Call call;
         std::string path;
     };
-    /// Called before each call is carried out, with the lock held; what it returns is the call's result.
+    /// Called before each call is carried out, with the lock held; what it returns is the call's
+    /// result.
     using Hook = std::function<error_code(const Event&)>;
 
     explicit SimulatedFileSystem(std::uint32_t seed = 1) : random_(seed) {}
@@ -52,7 +63,8 @@ class SimulatedFileSystem final : public relay::FileSystem {
         state_->recording = true;
     }
 
-    /// What a machine would find that lost its power now. Only from within a hook, or while nothing runs.
+    /// What a machine would find that lost its power now. Only from within a hook, or while nothing
+    /// runs.
     [[nodiscard]] std::unique_ptr<SimulatedFileSystem> crashed(std::mt19937& random) const {
         auto out = std::make_unique<SimulatedFileSystem>(random());
         std::map<const Inode*, std::shared_ptr<Inode>> copies;
@@ -236,7 +248,8 @@ class SimulatedFileSystem final : public relay::FileSystem {
                 std::size_t n = std::min(to_boundary, data.size() - from);
                 const std::size_t step = n;
                 if (style == Style::torn && random() % 4 == 0) n = random() % (n + 1);
-                if (random() % 2 == 0) Change{Kind::write, at + from, data.substr(from, n)}.apply(to);
+                if (random() % 2 == 0)
+                    Change{Kind::write, at + from, data.substr(from, n)}.apply(to);
                 from += step;
             }
         }
