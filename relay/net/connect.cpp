@@ -1,5 +1,8 @@
 #include "relay/net/connect.hpp"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <list>
 #include <utility>
 
@@ -44,8 +47,13 @@ class Race : public std::enable_shared_from_this<Race> {
             const auto socket = sockets_.emplace(sockets_.end(), context_);
             error_code ec;
             socket->open(target.protocol(), ec);
-            if (!ec && options_.source_address)
+            if (!ec && options_.source_address) {
+                // The port is chosen on connecting, so that one port serves several destinations.
+                const int yes = 1;
+                ::setsockopt(socket->native_handle(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes,
+                             sizeof yes);
                 socket->bind(tcp::endpoint(*options_.source_address, 0), ec);
+            }
             if (ec) {
                 last_error_ = ec;
                 sockets_.erase(socket);

@@ -30,9 +30,9 @@ std::vector<Print> look(const std::vector<std::string>& paths) {
 }  // namespace
 
 struct FileWatch::State : std::enable_shared_from_this<State> {
-    State(asio::any_io_executor executor, std::function<void()> told,
+    State(const asio::any_io_executor& executor, std::function<void()> told,
           std::chrono::milliseconds every)
-        : timer(std::move(executor)), changed(std::move(told)), interval(every) {}
+        : timer(executor), changed(std::move(told)), interval(every) {}
 
     void wait() {
         timer.expires_after(interval);
@@ -60,9 +60,9 @@ struct FileWatch::State : std::enable_shared_from_this<State> {
     std::vector<Print> told;  ///< As the owner knows it.
 };
 
-FileWatch::FileWatch(asio::any_io_executor executor, std::function<void()> changed,
+FileWatch::FileWatch(const asio::any_io_executor& executor, std::function<void()> changed,
                      std::chrono::milliseconds interval)
-    : state_(std::make_shared<State>(std::move(executor), std::move(changed), interval)) {}
+    : state_(std::make_shared<State>(executor, std::move(changed), interval)) {}
 
 FileWatch::~FileWatch() {
     stop();

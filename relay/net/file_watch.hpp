@@ -15,7 +15,7 @@ namespace postern::relay::net {
 /// not read half replaced. For the housekeeping thread: it calls stat(2).
 class FileWatch {
   public:
-    FileWatch(asio::any_io_executor executor, std::function<void()> changed,
+    FileWatch(const asio::any_io_executor& executor, std::function<void()> changed,
               std::chrono::milliseconds interval = std::chrono::seconds(10));
     FileWatch(const FileWatch&) = delete;
     FileWatch& operator=(const FileWatch&) = delete;

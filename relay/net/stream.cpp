@@ -22,63 +22,63 @@ asio::ip::tcp::endpoint unmapped(const asio::ip::tcp::endpoint& found) {
 
 }  // namespace
 
-Stream::State::State(asio::ip::tcp::socket socket)
-    : socket_(std::move(socket)),
-      buffers_(asio::use_service<ThreadBuffers>(context_of(socket_))),
-      gate_(asio::use_service<HandshakeGate>(context_of(socket_))),
-      watchdog_(socket_.get_executor()) {}
+Stream::State::State(asio::ip::tcp::socket connected)
+    : socket(std::move(connected)),
+      buffers(asio::use_service<ThreadBuffers>(context_of(socket))),
+      gate(asio::use_service<HandshakeGate>(context_of(socket))),
+      watchdog(socket.get_executor()) {}
 
 Stream::State::~State() {
-    buffers_.leave(this);
+    buffers.leave(this);
 }
 
 void Stream::State::close() noexcept {
     // OpenSSL takes a session that ends without close_notify for unfit to be resumed: TLS 1.0 did.
-    if (ssl_ && !broken_ && SSL_is_init_finished(ssl_.get()) == 1) {
-        SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    if (ssl && !broken && SSL_is_init_finished(ssl.get()) == 1) {
+        SSL_set_shutdown(ssl.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     }
     error_code ignored;
-    socket_.close(ignored);
-    watchdog_.cancel();
-    armed_ = false;
-    deadline_ = never;
-    in_ = {};
-    spill_.reset();
-    std::string().swap(pending_);
-    pending_at_ = 0;
-    buffers_.leave(this);
+    socket.close(ignored);
+    watchdog.cancel();
+    armed = false;
+    deadline = never;
+    in = {};
+    spill.reset();
+    std::string().swap(pending);
+    pending_at = 0;
+    buffers.leave(this);
 }
 
 void Stream::State::set_deadline(clock::time_point at) {
-    deadline_ = at;
-    expired_ = false;
+    deadline = at;
+    expired = false;
     if (at == never) return;  // an armed watchdog finds nothing to do
-    if (!armed_ || watchdog_.expiry() > at) arm(at);
+    if (!armed || watchdog.expiry() > at) arm(at);
 }
 
 void Stream::State::arm(clock::time_point at) {
-    armed_ = true;
-    watchdog_.expires_at(at);
-    watchdog_.async_wait([weak = weak_from_this()](error_code ec) {
+    armed = true;
+    watchdog.expires_at(at);
+    watchdog.async_wait([weak = weak_from_this()](error_code ec) {
         if (ec) return;
         if (const auto self = weak.lock()) self->on_watchdog();
     });
 }
 
 void Stream::State::on_watchdog() {
-    if (!armed_) return;
+    if (!armed) return;
     const auto now = clock::now();
-    if (watchdog_.expiry() > now)
+    if (watchdog.expiry() > now)
         return;  // re-armed after this wait was through: the later one will come
-    armed_ = false;
-    if (deadline_ == never) return;
-    if (deadline_ > now) {
-        arm(deadline_);
+    armed = false;
+    if (deadline == never) return;
+    if (deadline > now) {
+        arm(deadline);
         return;
     }
-    expired_ = true;
+    expired = true;
     error_code ignored;
-    socket_.cancel(ignored);
+    socket.cancel(ignored);
 }
 
 Stream::Stream(asio::ip::tcp::socket socket) : state_(std::make_shared<State>(std::move(socket))) {}
@@ -128,7 +128,7 @@ awaitable<error_code> Stream::write(std::string_view text) {
 awaitable<error_code> Stream::start_tls_server(TlsServerPtr tls, TlsStart start) {
     const auto state = state_;
     if (const error_code ec = state->attach(tls->new_session(), tls)) co_return ec;
-    SSL_set_accept_state(state->ssl_.get());
+    SSL_set_accept_state(state->ssl.get());
     co_return co_await state->handshake(start);
 }
 
@@ -137,7 +137,7 @@ awaitable<error_code> Stream::start_tls_client(TlsClientPtr tls, std::string hos
     const auto state = state_;
     const std::string& key = peer.empty() ? host : peer;
     if (const error_code ec = state->attach(tls->new_session(host, key), tls)) co_return ec;
-    SSL_set_connect_state(state->ssl_.get());
+    SSL_set_connect_state(state->ssl.get());
     co_return co_await state->handshake(start);
 }
 
@@ -150,13 +150,13 @@ void Stream::close() noexcept {
     if (state_) state_->close();
 }
 bool Stream::is_open() const noexcept {
-    return state_ && state_->socket_.is_open();
+    return state_ && state_->socket.is_open();
 }
 
 void Stream::interrupt() noexcept {
-    state_->interrupted_ = true;
+    state_->interrupted = true;
     error_code ignored;
-    state_->socket_.cancel(ignored);
+    state_->socket.cancel(ignored);
 }
 
 void Stream::set_deadline(clock::time_point at) {
@@ -171,22 +171,22 @@ void Stream::clear_deadline() noexcept {
 
 asio::ip::tcp::endpoint Stream::peer() const {
     error_code ignored;
-    return unmapped(state_->socket_.remote_endpoint(ignored));
+    return unmapped(state_->socket.remote_endpoint(ignored));
 }
 
 asio::ip::tcp::endpoint Stream::local() const {
     error_code ignored;
-    return unmapped(state_->socket_.local_endpoint(ignored));
+    return unmapped(state_->socket.local_endpoint(ignored));
 }
 
 asio::any_io_executor Stream::executor() const {
-    return state_->socket_.get_executor();
+    return state_->socket.get_executor();
 }
 std::uint64_t Stream::octets_in() const noexcept {
-    return state_->octets_in_;
+    return state_->octets_in;
 }
 std::uint64_t Stream::octets_out() const noexcept {
-    return state_->octets_out_;
+    return state_->octets_out;
 }
 
 }  // namespace postern::relay::net

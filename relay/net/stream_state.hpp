@@ -37,14 +37,14 @@ class PieceCursor {
     std::size_t offset_ = 0;
 };
 
-/// What a Stream is made of. Incoming octets are in `in_`, which lies in the thread's landing
-/// buffer, in `mini_`, or in `spill_`; outgoing ones that the socket did not take are in
-/// `pending_`.
+/// What a Stream is made of. Incoming octets are in `in`, which lies in the thread's landing
+/// buffer, in `mini`, or in `spill`; outgoing ones that the socket did not take are in
+/// `pending`.
 struct Stream::State final : std::enable_shared_from_this<Stream::State>, ThreadBuffers::Tenant {
-    explicit State(asio::ip::tcp::socket socket);
+    explicit State(asio::ip::tcp::socket connected);
     State(const State&) = delete;
     State& operator=(const State&) = delete;
-    ~State();
+    ~State() override;
 
     // Reading (stream_read.cpp)
     awaitable<error_code> wait_readable();
@@ -75,7 +75,7 @@ struct Stream::State final : std::enable_shared_from_this<Stream::State>, Thread
     awaitable<error_code> handshake(TlsStart start);
     result<std::size_t> tls_read(std::span<char> into);
     error_code tls_error(int returned);
-    error_code attach(SslPtr ssl, std::shared_ptr<const void> owner);
+    error_code attach(SslPtr session, std::shared_ptr<const void> owner);
     static int bio_read(BIO* bio, char* into, int size);
     static int bio_write(BIO* bio, const char* from, int size);
     static long bio_control(BIO* bio, int command, long number, void* pointer);
@@ -90,31 +90,31 @@ struct Stream::State final : std::enable_shared_from_this<Stream::State>, Thread
 
     static constexpr clock::time_point never = clock::time_point::max();
 
-    asio::ip::tcp::socket socket_;
-    ThreadBuffers& buffers_;
-    HandshakeGate& gate_;
-    asio::steady_timer watchdog_;
-    clock::time_point deadline_ = never;
-    std::shared_ptr<const void> tls_owner_;  ///< The context set must outlive `ssl_`.
-    SslPtr ssl_;
-    std::string_view in_;
-    std::unique_ptr<char[]> spill_;
-    std::string pending_;  ///< Emptied by swap: `= {}` would keep its memory.
-    std::size_t pending_at_ = 0;
-    std::uint64_t octets_in_ = 0;
-    std::uint64_t octets_out_ = 0;
-    std::uint64_t landing_epoch_ = 0;
-    bool armed_ = false;
-    bool expired_ = false;  ///< The deadline passed; until it is set anew.
-    bool eof_ = false;      ///< The peer sent FIN.
-    bool broken_ = false;
-    bool maybe_more_ = false;  ///< The last read filled its buffer.
-    bool initiating_ = false;  ///< Inside async_receive: a result now is told later.
-    bool landed_in_mini_ = false;
-    bool write_waiting_ = false;
-    bool gathering_ = false;  ///< TLS records go to the thread's buffer, not to `pending_`.
-    bool interrupted_ = false;
-    std::array<char, 256> mini_;  ///< For what may not land in the shared buffer.
+    asio::ip::tcp::socket socket;
+    ThreadBuffers& buffers;
+    HandshakeGate& gate;
+    asio::steady_timer watchdog;
+    clock::time_point deadline = never;
+    std::shared_ptr<const void> tls_owner;  ///< The context set must outlive `ssl`.
+    SslPtr ssl;
+    std::string_view in;
+    std::unique_ptr<char[]> spill;
+    std::string pending;  ///< Emptied by swap: `= {}` would keep its memory.
+    std::size_t pending_at = 0;
+    std::uint64_t octets_in = 0;
+    std::uint64_t octets_out = 0;
+    std::uint64_t landing_epoch = 0;
+    bool armed = false;
+    bool expired = false;  ///< The deadline passed; until it is set anew.
+    bool eof = false;      ///< The peer sent FIN.
+    bool broken = false;
+    bool maybe_more = false;  ///< The last read filled its buffer.
+    bool initiating = false;  ///< Inside async_receive: a result now is told later.
+    bool landed_in_mini = false;
+    bool write_waiting = false;
+    bool gathering = false;  ///< TLS records go to the thread's buffer, not to `pending`.
+    bool interrupted = false;
+    std::array<char, 256> mini;  ///< For what may not land in the shared buffer.
 };
 
 }  // namespace postern::relay::net

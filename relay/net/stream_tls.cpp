@@ -27,12 +27,12 @@ constexpr auto shutdown_time = std::chrono::seconds(1);
 int Stream::State::bio_read(BIO* bio, char* into, int size) {
     auto* self = static_cast<State*>(BIO_get_data(bio));
     BIO_clear_retry_flags(bio);
-    const std::size_t n = std::min(self->in_.size(), static_cast<std::size_t>(std::max(size, 0)));
+    const std::size_t n = std::min(self->in.size(), static_cast<std::size_t>(std::max(size, 0)));
     if (n == 0) {
         BIO_set_retry_read(bio);
         return -1;
     }
-    std::memcpy(into, self->in_.data(), n);
+    std::memcpy(into, self->in.data(), n);
     self->consume(n);
     return static_cast<int>(n);
 }
@@ -42,9 +42,9 @@ int Stream::State::bio_write(BIO* bio, const char* from, int size) {
     BIO_clear_retry_flags(bio);
     if (size <= 0) return 0;
     const std::string_view octets(from, static_cast<std::size_t>(size));
-    if (!self->gathering_) {
-        self->pending_.append(octets);
-    } else if (!self->buffers_.append_outgoing(octets)) {
+    if (!self->gathering) {
+        self->pending.append(octets);
+    } else if (!self->buffers.append_outgoing(octets)) {
         return -1;
     }
     return size;
@@ -69,30 +69,30 @@ const BIO_METHOD* Stream::State::bio_method() {
     return method.get();
 }
 
-error_code Stream::State::attach(SslPtr ssl, std::shared_ptr<const void> owner) {
-    if (ssl_ || broken_ || !socket_.is_open()) return Error::broken;
-    BIO* bio = ssl ? BIO_new(bio_method()) : nullptr;
+error_code Stream::State::attach(SslPtr session, std::shared_ptr<const void> owner) {
+    if (ssl || broken || !socket.is_open()) return Error::broken;
+    BIO* bio = session ? BIO_new(bio_method()) : nullptr;
     if (bio == nullptr) {
         ERR_clear_error();
         return boost::system::errc::make_error_code(boost::system::errc::not_enough_memory);
     }
     BIO_set_data(bio, this);
     BIO_set_init(bio, 1);
-    SSL_set_bio(ssl.get(), bio, bio);
-    tls_owner_ = std::move(owner);
-    ssl_ = std::move(ssl);
+    SSL_set_bio(session.get(), bio, bio);
+    tls_owner = std::move(owner);
+    ssl = std::move(session);
     return {};
 }
 
 /// What a failed call of OpenSSL means; would_block: it wants octets; eof: close_notify.
 error_code Stream::State::tls_error(int returned) {
-    const int why = SSL_get_error(ssl_.get(), returned);
+    const int why = SSL_get_error(ssl.get(), returned);
     if (why == SSL_ERROR_WANT_READ) return Error::would_block;
     if (why == SSL_ERROR_ZERO_RETURN) return asio::error::eof;
     error_code ec = Error::broken;
     if (const unsigned long code = ERR_peek_error(); code != 0) {
         ec = {static_cast<int>(static_cast<unsigned>(code)), tls_category()};
-        const long verified = SSL_get_verify_result(ssl_.get());
+        const long verified = SSL_get_verify_result(ssl.get());
         if (ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED && verified != X509_V_OK) {
             ec = {static_cast<int>(verified), verify_category()};
         }
@@ -107,19 +107,19 @@ result<std::size_t> Stream::State::tls_read(std::span<char> into) {
     while (total < into.size()) {
         ERR_clear_error();
         const int room = static_cast<int>(std::min<std::size_t>(into.size() - total, INT_MAX));
-        const int n = SSL_read(ssl_.get(), into.data() + total, room);
+        const int n = SSL_read(ssl.get(), into.data() + total, room);
         if (n > 0) {
             total += static_cast<std::size_t>(n);
             continue;
         }
         const error_code ec = tls_error(n);
-        if (pending_.size() > 4096 && !write_waiting_) (void)send_pending();
-        if (pending_.size() - pending_at_ > pending_limit && !write_waiting_) broken_ = true;
-        if (ec == Error::would_block && total == 0) return broken_ ? error_code(Error::broken) : ec;
+        if (pending.size() > 4096 && !write_waiting) (void)send_pending();
+        if (pending.size() - pending_at > pending_limit && !write_waiting) broken = true;
+        if (ec == Error::would_block && total == 0) return broken ? error_code(Error::broken) : ec;
         if (ec == Error::would_block || ec == asio::error::eof) return total;
-        if (!write_waiting_) (void)send_pending();  // the alert
-        if (total > 0) return total;                // the next call fails again
-        broken_ = true;
+        if (!write_waiting) (void)send_pending();  // the alert
+        if (total > 0) return total;               // the next call fails again
+        broken = true;
         return ec;
     }
     return total;
@@ -127,10 +127,10 @@ result<std::size_t> Stream::State::tls_read(std::span<char> into) {
 
 awaitable<error_code> Stream::State::handshake(TlsStart start) {
     error_code ec;
-    if (start == TlsStart::upgrade && !in_.empty()) ec = Error::early_plaintext;
+    if (start == TlsStart::upgrade && !in.empty()) ec = Error::early_plaintext;
     std::optional<HandshakeGate::Place> place;
     if (!ec) {
-        auto entered = co_await gate_.enter(deadline_);
+        auto entered = co_await gate.enter(deadline);
         if (entered) {
             place.emplace(std::move(*entered));
         } else {
@@ -140,7 +140,7 @@ awaitable<error_code> Stream::State::handshake(TlsStart start) {
     while (!ec) {
         if (ec = check_read(); ec) break;
         ERR_clear_error();
-        const int done = SSL_do_handshake(ssl_.get());
+        const int done = SSL_do_handshake(ssl.get());
         if (done == 1) break;
         ec = tls_error(done);
         if (ec != Error::would_block) {
@@ -148,7 +148,7 @@ awaitable<error_code> Stream::State::handshake(TlsStart start) {
             break;
         }
         if (ec = co_await flush(); ec) break;
-        if (eof_) {
+        if (eof) {
             ec = Error::truncated;
             break;
         }
@@ -156,27 +156,27 @@ awaitable<error_code> Stream::State::handshake(TlsStart start) {
     }
     // The tickets of TLS 1.3 go out with the first reply; all else is awaited by the peer.
     const bool awaited =
-        !ec && !(SSL_is_server(ssl_.get()) == 1 && SSL_version(ssl_.get()) == TLS1_3_VERSION);
+        !ec && !(SSL_is_server(ssl.get()) == 1 && SSL_version(ssl.get()) == TLS1_3_VERSION);
     if (awaited) ec = co_await flush();
-    if (ec) broken_ = true;
+    if (ec) broken = true;
     co_return ec;
 }
 
 awaitable<void> Stream::State::shutdown() {
-    if (!socket_.is_open()) co_return;
+    if (!socket.is_open()) co_return;
     set_deadline(clock::now() + shutdown_time);
-    if (!broken_ && ssl_ && SSL_is_init_finished(ssl_.get()) == 1) {
+    if (!broken && ssl && SSL_is_init_finished(ssl.get()) == 1) {
         ERR_clear_error();
-        SSL_shutdown(ssl_.get());
+        SSL_shutdown(ssl.get());
         ERR_clear_error();
     }
-    if (!broken_) (void)co_await flush();
-    if (!broken_ && socket_.is_open()) {
+    if (!broken) (void)co_await flush();
+    if (!broken && socket.is_open()) {
         error_code ec;
-        socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ec);
-        for (std::size_t drained = 0; !ec && !eof_ && drained < drain_limit;) {
-            drained += in_.size();
-            consume(in_.size());
+        socket.shutdown(asio::ip::tcp::socket::shutdown_send, ec);
+        for (std::size_t drained = 0; !ec && !eof && drained < drain_limit;) {
+            drained += in.size();
+            consume(in.size());
             ec = co_await fill();
         }
     }
@@ -184,13 +184,13 @@ awaitable<void> Stream::State::shutdown() {
 }
 
 bool Stream::is_tls() const noexcept {
-    return state_->ssl_ && SSL_is_init_finished(state_->ssl_.get()) == 1;
+    return state_->ssl && SSL_is_init_finished(state_->ssl.get()) == 1;
 }
 
 TlsInfo Stream::tls_info() const {
     TlsInfo info;
     if (!is_tls()) return info;
-    const SSL* ssl = state_->ssl_.get();
+    const SSL* ssl = state_->ssl.get();
     info.version = SSL_get_version(ssl);
     if (const char* cipher = SSL_get_cipher_name(ssl)) info.cipher = cipher;
     if (const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) info.sni = name;
@@ -199,11 +199,11 @@ TlsInfo Stream::tls_info() const {
 }
 
 std::optional<std::string> Stream::channel_binding_exporter() const {
-    if (!is_tls() || SSL_version(state_->ssl_.get()) != TLS1_3_VERSION) return std::nullopt;
+    if (!is_tls() || SSL_version(state_->ssl.get()) != TLS1_3_VERSION) return std::nullopt;
     constexpr std::string_view label = "EXPORTER-Channel-Binding";
     std::string binding(32, '\0');
     ERR_clear_error();
-    if (SSL_export_keying_material(state_->ssl_.get(),
+    if (SSL_export_keying_material(state_->ssl.get(),
                                    reinterpret_cast<unsigned char*>(binding.data()), binding.size(),
                                    label.data(), label.size(), nullptr, 0, 0) != 1) {
         ERR_clear_error();
@@ -214,7 +214,7 @@ std::optional<std::string> Stream::channel_binding_exporter() const {
 
 std::optional<std::string> Stream::channel_binding_server_end_point() const {
     if (!is_tls()) return std::nullopt;
-    const SSL* ssl = state_->ssl_.get();
+    const SSL* ssl = state_->ssl.get();
     const X509* certificate =
         SSL_is_server(ssl) == 1 ? SSL_get_certificate(ssl) : SSL_get0_peer_certificate(ssl);
     if (certificate == nullptr) return std::nullopt;

@@ -22,10 +22,8 @@ class ThreadBuffers final : public boost::asio::execution_context::service {
     /// Has octets in the landing buffer; keeps them when somebody else needs it.
     class Tenant {
       public:
+        virtual ~Tenant() = default;
         virtual void move_out() noexcept = 0;
-
-      protected:
-        ~Tenant() = default;
     };
 
     static constexpr std::size_t landing_size = std::size_t{64} * 1024;

@@ -84,7 +84,7 @@ int run_sink(const SinkOptions& options) {
     net::Listener listener(context, *descriptor, std::span(&worker, 1), {});
     tasks.spawn(listener.run());
     tasks.spawn(heed_signals(signals, context, counts));
-    std::cout << "listening on " << text_of(listener.local()) << std::endl;
+    std::cout << "listening on " << text_of(listener.local()) << '\n' << std::flush;
     context.run();
     if (options.discard) print(counts);
     return 0;
