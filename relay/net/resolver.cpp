@@ -37,8 +37,7 @@ std::string lower(std::string text) {
 std::optional<asio::ip::address> literal(const std::string& name) {
     const bool bracketed = name.size() > 2 && name.front() == '[' && name.back() == ']';
     error_code ec;
-    auto address =
-        asio::ip::make_address(bracketed ? name.substr(1, name.size() - 2) : name, ec);
+    auto address = asio::ip::make_address(bracketed ? name.substr(1, name.size() - 2) : name, ec);
     if (ec) return std::nullopt;
     return address;
 }
