@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "relay/config/reading.hpp"
+#include "relay/config/toml_scan.hpp"
 
 // Header-only and without exceptions: a fault of the file is a value here like any other.
 #undef TOML_HEADER_ONLY
@@ -105,10 +106,14 @@ std::string_view name_of(Node::Kind kind) noexcept {
 }
 
 std::variant<Node, Fault> parse_toml(std::string_view text, const std::string& file) {
+    if (const auto line = line_with_stray_octet(text)) {
+        return Fault{printable(Where{file, *line}.text()), "",
+                     "no TOML: a character beyond ASCII outside of a string; put quotes around it"};
+    }
     const toml::parse_result parsed = toml::parse(text, std::string_view(file));
     if (!parsed) {
         const toml::parse_error& error = parsed.error();
-        return Fault{Where{file, error.source().begin.line}.text(), "",
+        return Fault{printable(Where{file, error.source().begin.line}.text()), "",
                      printable(fmt::format("no TOML: {}", error.description()))};
     }
     Node root = convert_table(parsed.table(), file);
@@ -118,7 +123,9 @@ std::variant<Node, Fault> parse_toml(std::string_view text, const std::string& f
 
 std::variant<Node, Fault> parse_toml_value(std::string_view text, const Where& place) {
     const std::string line = fmt::format("value = {}", text);
-    const toml::parse_result parsed = toml::parse(std::string_view(line));
+    const bool stray = line_with_stray_octet(line).has_value();
+    const toml::parse_result parsed =
+        toml::parse(stray ? std::string_view() : std::string_view(line));
     const toml::node* value = parsed ? parsed.table().get("value") : nullptr;
     if (value == nullptr || parsed.table().size() != 1) {
         return Fault{place.text(), "",

@@ -275,3 +275,20 @@ TEST_CASE("an unknown key with control characters is shown without them") {
     REQUIRE(all.size() == 1);
     CHECK(all[0] == "/etc/p.toml:8: upstream.0.a?b: unknown key");
 }
+
+TEST_CASE("characters beyond ASCII belong into strings and comments") {
+    const std::string fault =
+        "no TOML: a character beyond ASCII outside of a string; put quotes around it";
+    CHECK(messages(load("# a comment: é\nü = 1\n")) ==
+          std::vector<std::string>{"/etc/p.toml:2: " + fault});
+    CHECK(messages(load("a = é\n")) == std::vector<std::string>{"/etc/p.toml:1: " + fault});
+    CHECK(messages(load("a = \"\"\"x\\\n  é\"\"\"\n")) ==
+          std::vector<std::string>{"/etc/p.toml:2: " + fault});
+    // These are whole TOML, and so other faults are told.
+    for (const char* text : {"a = \"é \\\" ü\"", "a = 'é \\'", "a = \"\"\"é\nü\"\"\"\"",
+                             "a = \'\'\'é\nü\'\'\'", "\"é\" = 1", "\xef\xbb\xbf# mark first"}) {
+        CAPTURE(text);
+        for (const std::string& message : messages(load(text)))
+            CHECK(message.find("no TOML") == std::string::npos);
+    }
+}
