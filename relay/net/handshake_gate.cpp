@@ -15,41 +15,58 @@ void HandshakeGate::shutdown() {
     trim_timer_.reset();
 }
 
-awaitable<std::optional<HandshakeGate::Place>> HandshakeGate::enter(
-    std::chrono::steady_clock::time_point deadline) {
-    if (under_way_ >= limit) {
+awaitable<std::optional<HandshakeGate::Place>> HandshakeGate::enter(clock::time_point deadline) {
+    pass_over_stalled();
+    if (holders_.size() + promised_ >= limit) {
         Waiter waiter(co_await asio::this_coro::executor);
-        waiter.timer.expires_at(deadline);
+        const auto enough = clock::now() + patience;
+        waiter.timer.expires_at(std::min(deadline, enough));
         const auto where = waiters_.insert(waiters_.end(), &waiter);
         // Also when this coroutine is destroyed while it waits, nothing may point to it any more.
         struct Out {
-            std::list<Waiter*>& list;
+            HandshakeGate& gate;
             std::list<Waiter*>::iterator where;
             Waiter& waiter;
             ~Out() {
-                if (!waiter.admitted) list.erase(where);
+                if (waiter.admitted) {
+                    --gate.promised_;
+                } else {
+                    gate.waiters_.erase(where);
+                }
             }
-        } out{waiters_, where, waiter};
+        } out{*this, where, waiter};
         co_await waiter.timer.async_wait(as_value);
-        if (!waiter.admitted) co_return std::nullopt;
-    } else {
-        ++under_way_;
+        if (!waiter.admitted && (stopped_ || deadline < enough)) co_return std::nullopt;
     }
-    peak_ = std::max(peak_, under_way_);
     if (!trim_timer_ && !stopped_) trim_timer_.emplace(co_await asio::this_coro::executor);
-    co_return Place(this);
+    co_return Place(this, take());
 }
 
-void HandshakeGate::leave() noexcept {
-    if (!waiters_.empty() && !stopped_) {  // the place changes hands
+std::list<HandshakeGate::Holder>::iterator HandshakeGate::take() {
+    const auto at = holders_.insert(holders_.end(), Holder{clock::now()});
+    peak_ = std::max(peak_, holders_.size());
+    return at;
+}
+
+void HandshakeGate::leave(std::list<Holder>::iterator at) noexcept {
+    (at->counts ? holders_ : stalled_).erase(at);
+    if (stopped_) return;
+    while (!waiters_.empty() && holders_.size() + promised_ < limit) {
         Waiter* next = waiters_.front();
         waiters_.pop_front();
         next->admitted = true;
+        ++promised_;
         next->timer.cancel();
-        return;
     }
-    --under_way_;
-    if (under_way_ == 0 && peak_ >= storm && !trim_pending_ && !stopped_) trim_later();
+    if (holders_.empty() && waiters_.empty() && peak_ >= storm && !trim_pending_) trim_later();
+}
+
+void HandshakeGate::pass_over_stalled() noexcept {
+    const auto before = clock::now() - patience;
+    while (!holders_.empty() && holders_.front().since <= before) {
+        holders_.front().counts = false;
+        stalled_.splice(stalled_.end(), holders_, holders_.begin());
+    }
 }
 
 void HandshakeGate::trim_later() {

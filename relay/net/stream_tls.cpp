@@ -129,12 +129,17 @@ awaitable<error_code> Stream::State::handshake(TlsStart start) {
     error_code ec;
     if (start == TlsStart::upgrade && !in.empty()) ec = Error::early_plaintext;
     std::optional<HandshakeGate::Place> place;
-    if (!ec) {
-        auto entered = co_await gate.enter(deadline);
-        if (entered) {
-            place.emplace(std::move(*entered));
-        } else {
-            ec = asio::error::timed_out;
+    // Who connects and says nothing takes no place, and we that dial are few.
+    if (SSL_is_server(ssl.get()) == 1) {
+        if (!ec && in.empty()) ec = co_await fill();
+        if (!ec && in.empty()) ec = Error::truncated;
+        if (!ec) {
+            auto entered = co_await gate.enter(deadline);
+            if (entered) {
+                place.emplace(std::move(*entered));
+            } else {
+                ec = asio::error::timed_out;
+            }
         }
     }
     while (!ec) {

@@ -1,6 +1,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <future>
 #include <random>
@@ -9,10 +10,13 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/write.hpp>
 
+#include "relay/net/handshake_gate.hpp"
 #include "tests/unit/net/support.hpp"
 
 using namespace postern::test;
@@ -544,4 +548,60 @@ TEST_CASE("more handshakes at a time than have a place all succeed", "[net][tls]
     }
     run(context, std::move(tasks));
     for (const error_code& ec : outcomes) CHECK(!ec);
+}
+
+TEST_CASE("peers that do not go on with their handshakes shut nobody out", "[net][tls]") {
+    asio::io_context context(1);
+    constexpr std::size_t count = net::HandshakeGate::limit + 20;
+    std::vector<std::pair<Stream, Stream>> silent;
+    std::vector<error_code> outcomes(count, Error::broken);
+    const auto& gate = asio::use_service<net::HandshakeGate>(context);
+    const auto honest = [&](std::chrono::milliseconds within) {
+        auto [one, two] = stream_pair(context);
+        std::array<error_code, 2> outcome{Error::broken, Error::broken};
+        const auto before = Stream::clock::now();
+        run(context, serve(one, site().server, outcome[0]),
+            dial(two, client_trusting_all(), "mail.example", outcome[1]));
+        CHECK_FALSE(outcome[0]);
+        CHECK_FALSE(outcome[1]);
+        CHECK(Stream::clock::now() - before < within);
+    };
+    for (std::size_t i = 0; i < count; ++i) silent.push_back(stream_pair(context));
+    const auto spawn = [&](awaitable<void> task) {
+        asio::co_spawn(context, std::move(task), asio::detached);
+    };
+
+    SECTION("clients that say nothing take no place") {
+        for (std::size_t i = 0; i < count; ++i)
+            spawn(serve(silent[i].first, site().server, outcomes[i]));
+        honest(900ms);
+        CHECK(gate.under_way() == 0);
+    }
+    SECTION("clients that stop in the first record lose their place") {
+        for (std::size_t i = 0; i < count; ++i) {
+            spawn(serve(silent[i].first, site().server, outcomes[i]));
+            spawn([](Stream& client) -> awaitable<void> {
+                (void)co_await client.write(std::string_view("\x16\x03\x01\x02\x00\x01", 6));
+            }(silent[i].second));
+        }
+        run(context, pause(300ms));
+        CHECK(gate.under_way() == net::HandshakeGate::limit);
+        honest(3s);
+        honest(900ms);  // by now theirs count no more
+    }
+    SECTION("servers that say nothing to us take no place") {
+        const auto client = client_trusting_all();
+        for (std::size_t i = 0; i < count; ++i)
+            spawn(dial(silent[i].second, client, "mail.example", outcomes[i]));
+        honest(900ms);
+        CHECK(gate.under_way() == 0);
+    }
+    for (auto& [one, two] : silent) {
+        one.close();
+        two.close();
+    }
+    context.restart();
+    context.run();
+    CHECK(gate.under_way() == 0);
+    CHECK(std::ranges::all_of(outcomes, [](const error_code& ec) { return bool(ec); }));
 }
