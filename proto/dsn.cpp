@@ -45,13 +45,15 @@ std::string quoted_printable(std::string_view text) {
     return out;
 }
 
-/// Lines of at most 998 octets, without an empty one, of at most header_limit octets in all.
+/// Lines of at most 998 octets, without an empty one, of at most header_limit octets in all. The
+/// header may have been cut anywhere, also between CR and LF.
 std::string headers_only(std::string_view header) {
     std::string out;
     while (!header.empty() && out.size() < header_limit) {
         const std::size_t end = header.find("\r\n");
-        const std::string_view line = header.substr(0, end);
+        std::string_view line = header.substr(0, end);
         header.remove_prefix(end == std::string_view::npos ? header.size() : end + 2);
+        if (line.ends_with('\r')) line.remove_suffix(1);
         if (line.empty()) break;
         out.append(line.substr(0, line_limit)).append("\r\n");
     }

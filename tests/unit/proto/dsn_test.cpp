@@ -218,6 +218,18 @@ TEST_CASE("dsn: RET=FULL returns what is small enough") {
     CHECK(make_dsn(r).text.contains("text/rfc822-headers"));
 }
 
+TEST_CASE("dsn: a header that was cut between CR and LF leaves no bare CR") {
+    auto r = request();
+    std::string cut(header);
+    while (cut.size() < dsn_full_limit) cut += "X-More: text\r\n";
+    cut.resize(dsn_full_limit - 1);
+    cut += '\r';
+    for (const auto& text : {cut, std::string(header) + "X-A: b\r", std::string(header) + "\r"}) {
+        r.header = text;
+        check_form(make_dsn(r));
+    }
+}
+
 TEST_CASE("dsn: nothing foreign ends a line") {
     auto r = request();
     r.contact = "x\r\nBcc: y@z.example";
