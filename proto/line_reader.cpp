@@ -22,7 +22,7 @@ LineReader::Result LineReader::read(std::string_view& input, Mode mode) {
     if (done_) release();
     if (skip_ != Skip::no) {
         const Skip how = skip_;
-        if (!skip_to_end(input)) return {Kind::more, {}};
+        if (!skip_to_end(input)) return {may_skip_ == 0 ? Kind::endless : Kind::more, {}};
         if (how == Skip::too_long) return {Kind::too_long, {}};
         if (how == Skip::auth_too_long) return {Kind::auth_too_long, {}};
     }
@@ -48,7 +48,7 @@ LineReader::Result LineReader::gather(std::string_view& input, Mode mode) {
             number > limits_.command) {
             const bool auth = mode == Mode::exchange || is_auth(held_);
             if (number > (auth ? limits_.auth : limits_.command)) {
-                skip_ = auth ? Skip::auth_too_long : Skip::too_long;
+                begin_skip(auth ? Skip::auth_too_long : Skip::too_long);
                 wipe_line();
                 input.remove_prefix(used);
                 return read(input, mode);
@@ -63,7 +63,7 @@ LineReader::Result LineReader::gather(std::string_view& input, Mode mode) {
         if (after_cr_ || c == '\n' || c == '\0') {
             input.remove_prefix(used);  // the octet may be a CR that ends the line
             after_cr_ = false;
-            skip_ = Skip::told;
+            begin_skip(Skip::told);
             done_ = true;
             return {Kind::bad_octets, held_};
         }
@@ -77,17 +77,26 @@ LineReader::Result LineReader::gather(std::string_view& input, Mode mode) {
     return {Kind::more, {}};
 }
 
+void LineReader::begin_skip(Skip how) noexcept {
+    skip_ = how;
+    may_skip_ = limits_.passed_over;
+}
+
+/// False: the end is not in `input`, or (may_skip_ is 0) is not looked for any more.
 bool LineReader::skip_to_end(std::string_view& input) noexcept {
-    while (!input.empty()) {
+    while (!input.empty() && may_skip_ > 0) {
         if (after_cr_ && input.front() == '\n') {
             input.remove_prefix(1);
             after_cr_ = false;
             skip_ = Skip::no;
             return true;
         }
-        const std::size_t next = input.find('\r');
+        const std::string_view part = input.substr(0, may_skip_);
+        const std::size_t next = part.find('\r');
         after_cr_ = next != std::string_view::npos;
-        input.remove_prefix(after_cr_ ? next + 1 : input.size());
+        const std::size_t passed = after_cr_ ? next + 1 : part.size();
+        input.remove_prefix(passed);
+        may_skip_ -= passed;
     }
     return false;
 }

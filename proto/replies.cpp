@@ -73,6 +73,7 @@ constexpr std::array table{
     Row{spoke_first, 554, "5.5.1", "wait for the greeting", close},
     Row{not_smtp, 421, "4.7.0", "this is a mail submission service", close},
     Row{garbage, 554, "5.5.1", "this is not SMTP", close},
+    Row{endless_line, 500, "5.5.2", "line without end", close},
     Row{bad_bdat, 501, "5.5.4", "BDAT without a usable size", close},
     Row{idle, 421, "4.4.2", "too slow", close},
     Row{too_many_errors, 421, "4.7.0", "too many errors", close},

@@ -63,6 +63,7 @@ enum class Say : std::uint8_t {
     spoke_first,
     not_smtp,
     garbage,
+    endless_line,
     bad_bdat,
     idle,
     too_many_errors,

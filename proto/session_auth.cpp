@@ -67,6 +67,9 @@ Session::Impl::MaybeAction Session::Impl::next_exchange_line() {
         case LineReader::Kind::auth_too_long:
             abort_exchange(Say::auth_line_too_long);
             break;
+        case LineReader::Kind::endless:
+            abort_exchange(Say::endless_line);
+            break;
     }
     lines_.wipe_line();
     return std::nullopt;

@@ -118,6 +118,10 @@ Session::Impl::MaybeAction Session::Impl::next_command() {
             command_ = "AUTH";
             say(Say::auth_line_too_long);
             break;
+        case LineReader::Kind::endless:
+            command_ = "?";
+            say(Say::endless_line);
+            break;
     }
     heard_ = true;
     return std::nullopt;

@@ -37,6 +37,8 @@ std::string lines_of(std::string_view octets, std::size_t cut, LineLimits limits
                 case LineReader::Kind::auth_too_long:
                     out += "auth-long()";
                     break;
+                case LineReader::Kind::endless:
+                    return out + "endless(" + std::to_string(octets.size() + input.size()) + ")";
                 case LineReader::Kind::more:
                     break;
             }
@@ -114,6 +116,23 @@ TEST_CASE("lines end in CRLF alone") {
             INFO(row.octets << " cut in " << cut);
             CHECK(lines_of(row.octets, cut) == row.wanted);
         }
+    }
+}
+
+TEST_CASE("a line without end is passed over only so far") {
+    const LineLimits limits{.command = 20, .auth = 40, .passed_over = 50};
+    const std::string x(100, 'x');
+    for (const std::size_t cut : cuts) {
+        // Behind the 20 of a command 50 are passed over.
+        CHECK(lines_of(x.substr(0, 70), cut, limits) == "endless(0)");
+        CHECK(lines_of(x, cut, limits) == "endless(30)");
+        CHECK(lines_of(x.substr(0, 68) + "\r\nRSET\r\n", cut, limits) == "long()line(RSET)");
+        CHECK(lines_of(x.substr(0, 69) + "\r\nRSET\r\n", cut, limits) == "endless(7)");
+        CHECK(lines_of("AUTH" + x, cut, limits) == "endless(34)");
+        CHECK(lines_of("AUTH " + x, cut, limits) == "endless(15)");
+        CHECK(lines_of("ab\n" + x, cut, limits) == "bad(ab)endless(51)");
+        CHECK(lines_of("ab\n" + x.substr(0, 40) + "\r\nNOOP\r\n", cut, limits) ==
+              "bad(ab)line(NOOP)");
     }
 }
 

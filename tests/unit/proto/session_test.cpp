@@ -109,6 +109,26 @@ TEST_CASE("a refusal at any stage discards, and names the message") {
     CHECK(joined(driver.events) == "ask mail, ask rcpt");
 }
 
+TEST_CASE("an overlong command is answered, one without end ends the connection") {
+    for (const std::size_t cut : {std::size_t{4096}, std::size_t{65'536}}) {
+        auto driver = SessionDriver::logged_in();
+        driver.feed("NOOP " + std::string(70'000, 'x') + "\r\nNOOP\r\n", cut);
+        CHECK(codes(driver.said) == "500/5.5.2 250/2.0.0");
+        driver.feed(std::string(1'040'000, 'x'), cut);
+        CHECK(driver.open);
+        driver.feed(std::string(100'000, 'x'), cut);
+        CHECK(codes(driver.said) == "500/5.5.2 250/2.0.0 500/5.5.2");
+        CHECK(driver.events.back() == "finish");
+    }
+    SessionDriver exchange(SessionDriver::implicit_tls());
+    exchange.run();
+    exchange.start_tls();
+    exchange.feed("EHLO there\r\nAUTH PLAIN\r\n", 4096);
+    exchange.feed(std::string(1'100'000, 'x'), 4096);
+    CHECK(exchange.said.ends_with("500 5.5.2 line without end\r\n"));
+    CHECK(exchange.events.back() == "finish");
+}
+
 TEST_CASE("what the upstream said becomes the client's answer") {
     auto driver = SessionDriver::logged_in();
     driver.answers["commit"].push_back(
