@@ -62,7 +62,7 @@ class Delivery {
     [[nodiscard]] awaitable<void> settle_late(AttemptPtr attempt, MessagePtr message, std::string id,
                                               std::vector<std::size_t> recipients);
 
-    [[nodiscard]] awaitable<void> attempt_entry(UpstreamPool& pool, LoadedEntry& loaded);
+    [[nodiscard]] awaitable<void> attempt_entry(UpstreamPool& pool, std::shared_ptr<LoadedEntry> shared);
     [[nodiscard]] EntryUpdate next_step(const config::Config& config, const LoadedEntry& loaded, const Tally& tally,
                                         bool attempted, SpoolBatch& batch);
     [[nodiscard]] awaitable<void> record(SpoolBatch batch);

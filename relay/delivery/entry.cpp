@@ -44,20 +44,22 @@ awaitable<void> Delivery::run_entry(UpstreamPool& pool, std::string id) {
         spool_.put_back(id, std::chrono::system_clock::now());
         co_return;
     }
-    auto loaded = co_await net::offload(offload_, [&] { return spool_.load(id); });
-    if (!loaded) {
+    auto read = co_await net::offload(offload_, [&] { return spool_.load(id); });
+    if (!read) {
         // Damage was told by the spool itself; an entry that is gone was dropped meanwhile.
-        if (loaded.error() != SpoolError::damaged && loaded.error() != SpoolError::not_found) {
+        if (read.error() != SpoolError::damaged && read.error() != SpoolError::not_found) {
             events_.log(event::Level::error, "spool",
-                        fmt::format("{} cannot be read: {}", id, loaded.error().message()));
+                        fmt::format("{} cannot be read: {}", id, read.error().message()));
             spool_.put_back(id, std::chrono::system_clock::now() + no_way_pause);
         }
         co_return;
     }
-    co_await attempt_entry(pool, *loaded);
+    // An attempt may outlive us: it keeps the entry alive.
+    co_await attempt_entry(pool, std::make_shared<LoadedEntry>(std::move(*read)));
 }
 
-awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, LoadedEntry& loaded) {
+awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<LoadedEntry> shared) {
+    LoadedEntry& loaded = *shared;
     const auto config = ports_.config();
     const auto paths = ports_.paths();
     NewEntry& entry = loaded.entry;
@@ -78,7 +80,7 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, LoadedEntry& loaded)
                           .recipients = tally.open(),
                           .pieces = entry.pieces,
                           .size = needs.size,
-                          .keep = entry.keep};
+                          .keep = shared};
         const AttemptPtr attempt = pool.start(path, std::move(outgoing), false, clock::now() + no_way_pause);
         if (!co_await attempt->wait_until(clock::now() + attempt_bound)) {
             attempt->abandon();

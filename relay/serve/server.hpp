@@ -59,6 +59,7 @@ class Server {
     [[nodiscard]] Started open_events();
     [[nodiscard]] Started open_accounts();
     [[nodiscard]] Started open_spool();
+    [[nodiscard]] Started freeze_as_suspended();
     void make_services();
     void register_gauges();
     void start_listening();

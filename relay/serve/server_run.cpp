@@ -1,6 +1,7 @@
 // A process that serves: signals, housekeeping, reload, drain.
 
 #include <malloc.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -97,6 +98,10 @@ awaitable<void> Server::on_signals() {
         log_->reopen();
         notifier_.ready();
     }
+    // Whoever asks twice does not want to wait; what was promised is on disk.
+    signals_.async_wait([](const error_code& error, int) {
+        if (!error) ::_exit(1);
+    });
     co_await drain();
 }
 
@@ -212,6 +217,7 @@ void Server::account_changed(const std::string& account, auth::Change change) {
 
 admin::ReloadOutcome Server::reload() {
     // Asked for by the API on a pool thread: the reload itself happens on the main thread.
+    if (draining_.load()) return {.ok = false, .error = "the relay is shutting down", .changed = {}};
     auto promise = std::make_shared<std::promise<admin::ReloadOutcome>>();
     auto answer = promise->get_future();
     asio::post(house_, [this, promise] { promise->set_value(reload_on_house()); });

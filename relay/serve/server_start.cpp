@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 #include <ctime>
 #include <utility>
 
@@ -292,6 +293,29 @@ Started Server::open_spool() {
     auto spool = Spool::open(*files_, std::move(settings), std::move(observer));
     if (!spool) return fmt::format("{}: the spool cannot be opened: {}", path, spool.error().message());
     spool_ = std::move(*spool);
+    return freeze_as_suspended();
+}
+
+/// What was suspended or released while no relay ran, or just before a crash, holds for the mail that is queued, too.
+Started Server::freeze_as_suspended() {
+    std::set<std::string> suspended;
+    auth::AccountFilter filter;
+    filter.states = {"suspended"};
+    std::string cursor;
+    for (;;) {
+        const auto page = accounts_->list(filter, cursor, 1000);
+        if (!page) return fmt::format("the account store cannot be read: {}", page.error().message());
+        for (const auth::AccountView& view : page->items) suspended.insert(view.account->name);
+        if (!page->next) break;
+        cursor = *page->next;
+    }
+    const auto report = [this](result<void> said) {
+        if (!said) events_->log(event::Level::error, "spool", "frozen mail could not be recorded: " + said.error().message());
+    };
+    for (const std::string& account : spool_->frozen_accounts()) {
+        if (suspended.erase(account) == 0) spool_->freeze(account, false, report);
+    }
+    for (const std::string& account : suspended) spool_->freeze(account, true, report);
     return {};
 }
 

@@ -27,6 +27,8 @@ constexpr double least_octets_a_second = 128;
 constexpr seconds rate_grace{60};
 /// A block that has less room than this is left to its slices and a new one taken.
 constexpr std::size_t least_room = 2048;
+/// So many octets of one connection, and the others of its thread come in turn.
+constexpr std::size_t fair_share = std::size_t{256} * 1024;
 
 std::string text_of(const asio::ip::address& address) {
     if (address.is_v6() && address.to_v6().is_v4_mapped()) {
@@ -210,6 +212,11 @@ awaitable<void> SessionDriver::read(Session::Read what) {
     }
     const std::string_view fresh(block_->data() + block_used_, *got);
     block_used_ += *got;
+    unbroken_ += *got;
+    if (unbroken_ >= fair_share) {
+        unbroken_ = 0;
+        co_await asio::post(lane_.context, asio::use_awaitable);
+    }
     machine_->feed(fresh);
 }
 

@@ -87,6 +87,7 @@ class SessionDriver {
     std::size_t block_used_ = 0;
     SteadyTime command_deadline_;
     SteadyTime started_;
+    std::size_t unbroken_ = 0;   ///< Octets read since others had their turn.
     bool command_open_ = false;
     bool wipe_block_ = false;
 

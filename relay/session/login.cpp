@@ -75,7 +75,9 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
 /// Waits for this source's turn once the account's name is known. False: the answer has been given.
 awaitable<bool> SessionDriver::pass_guard(const std::optional<proto::Secret>& response) {
     if (guarded_) co_return true;
-    const std::string name = exchange_->name_in(response);
+    std::string name = exchange_->name_in(response);
+    // A name that can be nobody's counts all the same, or it would guess for nothing.
+    if (name.empty() && response && !response->empty()) name = "?";
     if (name.empty()) co_return true;
     guarded_ = true;
     attempt_name_ = name;
@@ -132,7 +134,16 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
     credential_ = identity.credential;
     account_generation_ = identity.generation;
     // From here on a change of the account finds this session; one that came before is seen now.
-    if (services_.accounts.generation() != account_generation_) co_await refresh_account();
+    if (services_.accounts.generation() != account_generation_) {
+        co_await refresh_account();
+        // The proof may have been right for a password that is none any more.
+        if (!auth::stands(identity, account_.get())) {
+            attempt_ = {};
+            account_name_.clear();
+            machine_->auth_failed(wrong_credentials(true));
+            co_return;
+        }
+    }
     attempt_.succeeded(clock::now());
     attempt_ = {};
     if (!account_ || account_->suspended) {
@@ -265,7 +276,8 @@ awaitable<void> SessionDriver::refresh_account() {
             job.priority = auth::AuthPool::Priority::known;
             job.run = [this, &fresh, back] {
                 const auto found = services_.accounts.find(account_name_);
-                if (found) fresh = *found;
+                // Only a store that can be read may say that an account is gone.
+                fresh = found ? *found : found.error() == auth::AuthError::not_found ? nullptr : account_;
                 back();
             };
             // Not to be had now: what is known goes on to count, and the next message asks again.

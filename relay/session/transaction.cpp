@@ -19,6 +19,8 @@ using Stage = proto::Session::Stage;
 
 /// Claimed for a message of unknown size; it grows as octets come.
 constexpr std::uint64_t first_claim = 256U * 1024U;
+/// However large it says it will be, so much is claimed before octets come: idle promises must not use memory up.
+constexpr std::uint64_t largest_first_claim = 1024U * 1024U;
 
 policy::Stage policy_stage(Stage stage) {
     switch (stage) {
@@ -96,7 +98,7 @@ awaitable<void> SessionDriver::judge(Stage stage) {
             co_return;
         }
         const std::uint64_t declared = machine_->envelope().declared_size;
-        transaction_->memory = services_.bodies.claim(declared > 0 ? declared : first_claim);
+        transaction_->memory = services_.bodies.claim(declared > 0 ? std::min(declared, largest_first_claim) : first_claim);
         if (!transaction_->memory.cover(1) || !services_.spool.reserve(declared)) {
             remember_refusal(stage,
                              policy::Verdict{.kind = policy::VerdictKind::throttle, .rule = "size", .reply = no_room()});
@@ -171,14 +173,19 @@ void SessionDriver::take_chunk(const proto::Session::BodyChunk& chunk) {
     Transaction& t = *transaction_;
     if (t.out_of_memory) return;
     t.octets += chunk.bytes.size();
-    if (t.octets > t.memory.bytes() && !t.memory.cover(std::max(t.octets, t.memory.bytes() * 2)) &&
-        !t.memory.cover(t.octets)) {
+    if (chunk.is_static) {
+        t.body.append(chunk.bytes, nullptr, 0);
+    } else {
+        t.body.append(chunk.bytes, block_, block_->size());
+    }
+    // What counts is the memory that the slices keep, not their octets.
+    const std::uint64_t taken = t.body.footprint();
+    if (taken > t.memory.bytes() && !t.memory.cover(std::max(taken, t.memory.bytes() * 2)) && !t.memory.cover(taken)) {
         t.out_of_memory = true;
         t.body.clear();
         t.memory.release();
         return;
     }
-    t.body.append(chunk.bytes, chunk.is_static ? nullptr : std::shared_ptr<const void>(block_));
     if (!t.header.done()) t.header.feed(chunk.bytes);
 }
 

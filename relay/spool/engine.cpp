@@ -188,6 +188,11 @@ void Engine::freeze(const std::string& account, bool frozen, Callback done) {
     if (!frozen) writer_.due_changed();
 }
 
+std::vector<std::string> Engine::frozen_accounts() const {
+    const std::lock_guard lock(shared_->mutex);
+    return shared_->ledger.frozen_accounts();
+}
+
 Spool::Stats Engine::stats() const {
     constexpr Handle a_turn = 8192;
     Stats out;

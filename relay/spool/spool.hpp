@@ -187,6 +187,8 @@ class Spool {
     /// Freezes (or thaws) an account's entries, those it has and those to come: in memory at once,
     /// and recorded.
     virtual void freeze(const std::string& account, bool frozen, Callback done) = 0;
+    /// Accounts that are frozen now.
+    [[nodiscard]] virtual std::vector<std::string> frozen_accounts() const = 0;
 
     struct Stats {
         std::size_t entries[7] = {};  ///< By EntryState.

@@ -25,6 +25,8 @@ constexpr seconds spooled_connect{30};   // TCP of a spooled message
 constexpr seconds write_patience{180};   // a block of data, RFC 5321 4.5.3.2.5
 /// Bodies up to this leave in one write with the final dot; larger ones go first, so that the instant of the dot is known.
 constexpr std::uint64_t together = 64U * 1024U;
+/// So much of a larger body is stuffed and written at a time.
+constexpr std::size_t window = std::size_t{64} * 1024;
 
 ClientSession::Settings machine_settings(const PathSettings& path) {
     ClientSession::Settings out;
@@ -123,6 +125,7 @@ awaitable<AttemptResult> Connection::send(AttemptPtr attempt) {
     machine_.send_message(std::move(message));
     attempt->on_abandon([this] { close(); });
     Action action = co_await drive(attempt->client_waits() ? Patience::client_waits : Patience::spooled, attempt);
+    attempt->on_abandon(nullptr);  // What it would close may end before the attempt does.
     pending_.clear();
     ++messages;
     if (auto* done = std::get_if<ClientSession::MessageDone>(&action)) {
@@ -239,24 +242,40 @@ void Connection::take_in() {
     machine_.feed({buffer.data(), *got});
 }
 
+/// Stuffs and writes window by window: a body of short lines makes many views, and a fast peer must not keep the
+/// thread for itself.
 awaitable<void> Connection::body(const AttemptPtr& attempt) {
+    const bool large = attempt->outgoing().size > together;
     proto::DotStuffer stuffer;
-    for (const std::string_view piece : attempt->outgoing().pieces) stuffer.add(piece, pending_);
-    stuffer.end_text(pending_);
-    if (attempt->outgoing().size > together) {
-        stream_->set_deadline(write_patience + seconds(static_cast<std::int64_t>(attempt->outgoing().size >> 16U)));
-        const error_code error = co_await stream_->write(pending_);
-        pending_.clear();
-        if (error) {
-            if (error == asio::error::timed_out) {
-                machine_.timed_out();
-            } else {
-                machine_.eof();
-            }
-            co_return;
+    std::size_t gathered = 0;
+    for (std::string_view piece : attempt->outgoing().pieces) {
+        while (!piece.empty()) {
+            const std::string_view part = piece.substr(0, window);
+            piece.remove_prefix(part.size());
+            stuffer.add(part, pending_);
+            gathered += part.size();
+            if (!large || gathered < window) continue;
+            gathered = 0;
+            if (!co_await write_body()) co_return;
+            co_await asio::post(stream_->executor(), asio::use_awaitable);
         }
     }
+    stuffer.end_text(pending_);
+    if (large && !co_await write_body()) co_return;
     machine_.body_sent();
+}
+
+awaitable<bool> Connection::write_body() {
+    stream_->set_deadline(write_patience);
+    const error_code error = co_await stream_->write(pending_);
+    pending_.clear();
+    if (!error) co_return true;
+    if (error == asio::error::timed_out) {
+        machine_.timed_out();
+    } else {
+        machine_.eof();
+    }
+    co_return false;
 }
 
 awaitable<void> Connection::flush(SteadyTime deadline) {

@@ -62,6 +62,7 @@ class Connection {
     [[nodiscard]] awaitable<void> read(proto::ClientSession::Read what, Patience patience);
     [[nodiscard]] awaitable<void> flush(SteadyTime deadline);
     [[nodiscard]] awaitable<void> body(const AttemptPtr& attempt);
+    [[nodiscard]] awaitable<bool> write_body();
     void take_in();
 
     PathPtr path_;

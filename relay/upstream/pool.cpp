@@ -79,7 +79,10 @@ awaitable<AttemptResult> UpstreamPool::carry_out(AttemptPtr attempt, SteadyTime 
             release(std::move(got.connection));
             co_return result;
         }
-        result = co_await got.connection->send(attempt);
+        {
+            const Use use(*this, got.connection.get());
+            result = co_await got.connection->send(attempt);
+        }
         // A kept connection that died without a word was most likely closed while idle: nothing was sent
         // that counts, and the path is not to blame.
         if (reused && tries == 0 && result.how == AttemptResult::How::broken && !got.connection->heard() &&
@@ -146,6 +149,7 @@ awaitable<UpstreamPool::Acquired> UpstreamPool::acquire(PathPtr path, AttemptPtr
         }
         if (Path::Slot slot = Path::try_slot(path, clock::now()); slot) {
             auto connection = std::make_unique<Connection>(path, std::move(slot), events_);
+            const Use use(*this, connection.get());
             auto failed = co_await connection->establish(
                 context_, *resolver_, attempt->client_waits() ? Patience::client_waits : Patience::spooled);
             if (failed) co_return Acquired{nullptr, std::move(failed)};
@@ -205,6 +209,7 @@ void UpstreamPool::shed() {
 
 awaitable<void> UpstreamPool::probe(PathPtr path) {
     Connection connection(path, Path::Slot{}, events_);
+    const Use use(*this, &connection);
     auto failed = co_await connection.establish(context_, *resolver_, Patience::client_waits);
     if (!failed) failed = co_await connection.noop();
     path->probed(clock::now(), !failed, failed ? say(*failed) : std::string{});
@@ -237,6 +242,7 @@ void UpstreamPool::stop() {
         for (Waiter* waiter : lane.waiters) waiter->timer.cancel();
         lane.idle.clear();
     }
+    for (Connection* connection : live_) connection->close();
 }
 
 }  // namespace postern::relay

@@ -44,7 +44,7 @@ class UpstreamPool {
     /// `until`; nothing new begins.
     void hurry(SteadyTime until);
     [[nodiscard]] bool hurried() const noexcept { return hurried_.has_value(); }
-    /// Closes all idle connections.
+    /// Closes all connections; what is under way on them ends as broken, or in doubt.
     void stop();
 
     /// At a reload; the one before must live on until its lookups have ended.
@@ -61,6 +61,20 @@ class UpstreamPool {
     struct Lane {
         std::vector<ConnectionPtr> idle;
         std::list<Waiter*> waiters;
+    };
+    /// Says for its lifetime that a connection is in use.
+    class Use {
+      public:
+        Use(UpstreamPool& pool, Connection* connection) : pool_(pool), connection_(connection) {
+            pool_.live_.insert(connection_);
+        }
+        Use(const Use&) = delete;
+        Use& operator=(const Use&) = delete;
+        ~Use() { pool_.live_.erase(connection_); }
+
+      private:
+        UpstreamPool& pool_;
+        Connection* connection_;
     };
     struct Acquired {
         ConnectionPtr connection;  ///< Null: none before the deadline, or `failed`.
@@ -81,6 +95,7 @@ class UpstreamPool {
     Settings settings_;
     std::unordered_map<const Path*, Lane> lanes_;
     std::unordered_set<AttemptPtr> running_;
+    std::unordered_set<Connection*> live_;  ///< Those that somebody is using.
     std::optional<SteadyTime> hurried_;
     bool stopping_ = false;
 };

@@ -18,7 +18,7 @@ Message make(const std::string& text, std::size_t cut, std::vector<proto::Header
     Message message;
     for (std::size_t at = 0; at < text.size(); at += cut) {
         auto piece = std::make_shared<const std::string>(text.substr(at, cut));
-        message.body.append(*piece, piece);
+        message.body.append(*piece, piece, piece->size());
     }
     message.removals = std::move(removals);
     return message;
@@ -45,15 +45,32 @@ TEST_CASE("removals that touch, and one that ends the message") {
 
 TEST_CASE("slices of one block are joined, and static text stands between") {
     relay::Body body;
-    const auto block = std::make_shared<const std::string>("hello world");
-    body.append(std::string_view(*block).substr(0, 5), block);
-    body.append(std::string_view(*block).substr(5), block);
+    const auto block = std::make_shared<const std::string>(10'000, 'x');
+    body.append(std::string_view(*block).substr(0, 5000), block, block->size());
+    body.append(std::string_view(*block).substr(5000), block, block->size());
     CHECK(body.slices().size() == 1);
-    body.append("\r\n", nullptr);
+    CHECK(body.slices()[0].data() == block->data());  // not copied
+    body.append("\r\n", nullptr, 0);
     CHECK(body.slices().size() == 2);
-    CHECK(body.size() == 13);
-    body.append("", nullptr);
+    CHECK(body.size() == 10'002);
+    body.append("", nullptr, 0);
     CHECK(body.slices().size() == 2);
     body.clear();
     CHECK(body.size() == 0);
+    CHECK(body.footprint() == 0);
+}
+
+TEST_CASE("thousands of tiny pieces, each of a block of its own, keep little memory") {
+    relay::Body body;
+    std::string expected;
+    for (int i = 0; i < 20'000; ++i) {
+        const auto block = std::make_shared<const std::string>(16'384, static_cast<char>('a' + i % 26));
+        body.append(std::string_view(*block).substr(0, 3), block, block->size());
+        expected.append(3, static_cast<char>('a' + i % 26));
+    }
+    std::string said;
+    for (const std::string_view slice : body.slices()) said += slice;
+    CHECK(said == expected);
+    CHECK(body.slices().size() < 10);
+    CHECK(body.footprint() < 2 * expected.size());
 }
