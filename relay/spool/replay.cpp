@@ -150,6 +150,7 @@ void Replay::apply_entry(Segment& segment, const ScannedFrame& frame, std::size_
         }
         ledger_.move(h, place_of(segment, record), decoded->body.kind);
     }
+    if (decoded->body.kind == BodyPlace::Kind::lost) ledger_.index[h].base = EntryState::damaged;
     if (body_lost) {
         if (has_body) {
             lost_record(segment, frame.records[n + 1], entry.id, "body of an entry");

@@ -58,7 +58,8 @@ class SegmentLog {
     [[nodiscard]] bool wants_next(std::uint64_t octets) const noexcept;
     /// Makes sure that a group of this size has allocated blocks to go to.
     [[nodiscard]] std::optional<Failure> make_room(std::uint64_t octets);
-    /// Octets that are kept free for outcomes, should the disk be full; the spare segment is for them, too.
+    /// Octets that are kept free for outcomes, should the disk be full; the spare segment is for
+    /// them, too.
     [[nodiscard]] std::uint64_t ballast() const noexcept {
         return has_spare() ? settings_.chunk / 8 : settings_.chunk / 2;
     }
