@@ -166,9 +166,6 @@ Started Server::bind_and_drop() {
     for (const process::PassedSocket& unused : passed) {
         if (unused.descriptor >= 0) ::close(unused.descriptor);
     }
-    if (const auto handed = process::hand_over(config_->server.state, user->user); !handed) {
-        return fmt::format("{}: {}", config_->server.state, handed.error().message());
-    }
     process::Holder holder{.pid = ::getpid(),
                            .admin = config_->admin_socket(),
                            .version = std::string(process::version()),
@@ -183,6 +180,10 @@ Started Server::bind_and_drop() {
         return fmt::format("{}/lock: {}", config_->server.state, lock.error().message());
     }
     lock_ = std::move(*lock);
+    // Only what nobody else serves, and the lock itself with it.
+    if (const auto handed = process::hand_over(config_->server.state, user->user); !handed) {
+        return fmt::format("{}: {}", config_->server.state, handed.error().message());
+    }
     admin_ = std::make_unique<admin::Server>(
         house_.get_executor(), std::move(settings),
         [this](std::function<admin::Response()> work) -> awaitable<admin::Response> {
