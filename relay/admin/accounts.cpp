@@ -275,7 +275,9 @@ class AccountCall {
         if (!request_.reason.empty()) why.reasons.push_back(request_.reason);
         const auto altered = store_.suspend(name, why, ports_.now());
         if (!altered) return from_store(altered.error());
-        tell(ports_, request_, "account_suspend", (*altered)->name, {{"text", why.text}});
+        std::vector<std::pair<std::string, std::string>> fields;
+        if (!why.text.empty()) fields.emplace_back("text", why.text);
+        tell(ports_, request_, "account_suspend", (*altered)->name, std::move(fields));
         if (const auto frozen = freeze((*altered)->name, true); !frozen) return frozen.error();
         return changed((*altered)->name);
     }
@@ -304,8 +306,10 @@ class AccountCall {
     }
 
   private:
-    /// What a change answers with: how many it met, the account as it is now, and a password that was made.
-    Checked<Answer> changed(const std::string& name, const std::optional<proto::Secret>& generated = {}) const {
+    /// What a change answers with: how many it met, the account as it is now, and a password that
+    /// was made.
+    Checked<Answer> changed(const std::string& name,
+                            const std::optional<proto::Secret>& generated = {}) const {
         const auto view = store_.show(name);
         if (!view) return from_store(view.error());
         Json out{{"matched", 1}, {"changed", 1}, {"failed", 0}};
