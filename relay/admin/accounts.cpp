@@ -275,9 +275,9 @@ class AccountCall {
         if (!request_.reason.empty()) why.reasons.push_back(request_.reason);
         const auto altered = store_.suspend(name, why, ports_.now());
         if (!altered) return from_store(altered.error());
-        std::vector<std::pair<std::string, std::string>> fields;
-        if (!why.text.empty()) fields.emplace_back("text", why.text);
-        tell(ports_, request_, "account_suspend", (*altered)->name, std::move(fields));
+        std::vector<std::pair<std::string, std::string>> told;
+        if (!why.text.empty()) told.emplace_back("text", why.text);
+        tell(ports_, request_, "account_suspend", (*altered)->name, std::move(told));
         if (const auto frozen = freeze((*altered)->name, true); !frozen) return frozen.error();
         return changed((*altered)->name);
     }
