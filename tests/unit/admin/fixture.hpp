@@ -130,6 +130,7 @@ class MemorySpool final : public relay::Spool {
         if (fails) return done(fails);
         done({});
     }
+    [[nodiscard]] std::vector<std::string> frozen_accounts() const override { return {}; }
     [[nodiscard]] Stats stats() const override { return {}; }
     void stop() override {}
 };
