@@ -84,6 +84,8 @@ Peer peer_of(const asio::basic_stream_socket<tcp, asio::any_io_executor>& socket
 
 struct Server::State {
     struct Connection {
+        Surface surface;
+        std::string address;
         bool answering = false;
         std::function<void()> close;
     };
@@ -111,6 +113,21 @@ struct Server::State {
             settings.metrics_from ? settings.metrics_from() : std::vector<config::Network>();
         return std::ranges::any_of(networks,
                                    [&](const config::Network& n) { return n.contains(address); });
+    }
+
+    [[nodiscard]] bool has_room(const Peer& peer) const {
+        std::size_t of_surface = 0;
+        std::size_t of_address = 0;
+        for (const Connection& connection : connections) {
+            if (connection.surface != peer.surface) continue;
+            ++of_surface;
+            if (connection.address == peer.address) ++of_address;
+        }
+        return of_surface < settings.max_connections &&
+               (peer.surface == Surface::socket || of_address < settings.max_of_address);
+    }
+    [[nodiscard]] std::chrono::milliseconds patience(const Peer& peer) const {
+        return peer.surface == Surface::port ? settings.port_deadline : settings.deadline;
     }
 
     /// Of one place; what systemd handed over goes before binding.
@@ -177,7 +194,7 @@ awaitable<bool> Server::State::exchange(StreamOf<Protocol>& stream, beast::flat_
     http::request_parser<http::string_body> parser;
     parser.header_limit(settings.max_header);
     parser.body_limit(settings.max_body);
-    stream.expires_after(settings.deadline);
+    stream.expires_after(patience(peer));
     const auto [read_error, read_size] =
         co_await http::async_read(stream, buffer, parser, as_value);
     std::optional<Problem> wrong;
@@ -204,7 +221,7 @@ awaitable<bool> Server::State::exchange(StreamOf<Protocol>& stream, beast::flat_
     keep = keep && !stopping;
     const unsigned version = read_error ? 11U : parser.get().version();
     HttpResponse response = to_http(std::move(answer), version, keep);
-    stream.expires_after(settings.deadline);
+    stream.expires_after(patience(peer));
     const auto [write_error, write_size] = co_await http::async_write(stream, response, as_value);
     connection.answering = false;
     co_return keep && !write_error && !stopping;
@@ -212,8 +229,8 @@ awaitable<bool> Server::State::exchange(StreamOf<Protocol>& stream, beast::flat_
 
 template <typename Protocol>
 awaitable<void> Server::State::serve(StreamOf<Protocol> stream, Peer peer) {
-    const auto self = connections.emplace(connections.end());
-    self->close = [&stream] { stream.close(); };
+    const auto self = connections.insert(
+        connections.end(), {peer.surface, peer.address, false, [&stream] { stream.close(); }});
     beast::flat_buffer buffer;
     while (co_await exchange<Protocol>(stream, buffer, peer, *self)) {
     }
@@ -235,9 +252,8 @@ awaitable<void> Server::State::accept(Acceptor& acceptor) {
             co_await timer.async_wait(as_value);
             continue;
         }
-        if (connections.size() >= settings.max_connections)
-            continue;  // Closed as it goes out of scope.
         Peer peer = peer_of(socket, socket.native_handle());
+        if (!has_room(peer)) continue;  // Closed as it goes out of scope.
         tasks.spawn(serve<Protocol>(StreamOf<Protocol>(std::move(socket)), std::move(peer)));
     }
 }
@@ -266,7 +282,6 @@ awaitable<void> Server::run(const Api& api) {
     for (Local::acceptor& acceptor : state->local) state->tasks.spawn(state->accept(acceptor));
     for (tcp::acceptor& acceptor : state->port) state->tasks.spawn(state->accept(acceptor));
     co_await state->tasks.join();
-    for (const std::string& path : state->made) ::unlink(path.c_str());
 }
 
 void Server::stop() {
@@ -274,6 +289,8 @@ void Server::stop() {
     error_code ignored;
     for (Local::acceptor& acceptor : state_->local) (void)acceptor.close(ignored);
     for (tcp::acceptor& acceptor : state_->port) (void)acceptor.close(ignored);
+    for (const std::string& path : state_->made) ::unlink(path.c_str());
+    state_->made.clear();
     for (State::Connection& connection : state_->connections) {
         if (!connection.answering) connection.close();
     }

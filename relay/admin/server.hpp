@@ -31,10 +31,14 @@ struct ServerSettings {
     /// reload changes them.
     std::function<std::vector<config::Network>()> metrics_from;
     std::string hostname;  ///< Accepted in Host beside address literals and "localhost".
-    std::size_t max_connections = 64;
+    std::size_t max_connections = 64;  ///< Of the sockets, and again of the ports: who fills the
+                                       ///< one cannot lock the operator out of the other.
+    std::size_t max_of_address = 16;   ///< Of the ports' share, for one address.
     std::uint64_t max_body = 1U << 20U;
     std::uint32_t max_header = 16U << 10U;
-    std::chrono::seconds deadline{30};  ///< For a request to come, and for its answer to go.
+    std::chrono::milliseconds deadline{30'000};  ///< For a request to come, and for its answer to
+                                                 ///< go.
+    std::chrono::milliseconds port_deadline{5'000};  ///< The same, on a port.
 };
 
 /// HTTP/1.1 on the admin sockets and the admin port. Lives on one io_context: all calls on its
@@ -55,8 +59,8 @@ class Server {
     [[nodiscard]] std::vector<Failure> open(std::uint32_t owner_uid, std::uint32_t owner_gid);
     /// Accepts until `stop`; returns when every connection has ended. `api` outlives that.
     [[nodiscard]] awaitable<void> run(const Api& api);
-    /// No more accepts; connections that wait for a request are closed, those that are being
-    /// answered end with that.
+    /// No more accepts, and the socket files made by `open` go; connections that wait for a request
+    /// are closed, those that are being answered end with that.
     void stop();
 
   private:

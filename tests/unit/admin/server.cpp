@@ -37,7 +37,7 @@ struct Running : Fixture {
     std::unique_ptr<admin::Server> server;
     std::thread thread;
 
-    explicit Running(std::size_t max_connections = 64) {
+    explicit Running(std::size_t max_connections = 64, std::size_t max_of_address = 16) {
         ports.metrics = [] { return std::string("postern_up 1\n"); };
         ports.unready = [] { return std::vector<std::string>(); };
         api = std::make_unique<admin::Api>(ports);
@@ -45,9 +45,10 @@ struct Running : Fixture {
         settings.listen = {{path, "", 0}, {"", "127.0.0.1", port}};
         settings.hostname = "smtp.example.net";
         settings.max_connections = max_connections;
-        settings.deadline = std::chrono::seconds(1);
-        server =
-            std::make_unique<admin::Server>(io.get_executor(), std::move(settings), at_once);
+        settings.max_of_address = max_of_address;
+        settings.deadline = std::chrono::seconds(2);
+        settings.port_deadline = std::chrono::seconds(1);
+        server = std::make_unique<admin::Server>(io.get_executor(), std::move(settings), at_once);
         REQUIRE(server->open(::getuid(), ::getgid()).empty());
         asio::co_spawn(io, server->run(*api), [](const std::exception_ptr& e) {
             if (e) std::terminate();
@@ -133,16 +134,31 @@ TEST_CASE("bad requests are told or dropped, and the server lives") {
     CHECK(r.get("/healthz").starts_with("HTTP/1.1 200"));
 }
 
-TEST_CASE("connections beyond the cap are closed at once") {
-    const Running r(1);
+TEST_CASE("connections beyond the cap are closed at once, and the socket stays free") {
+    const bool of_address = GENERATE(false, true);
+    const Running r(of_address ? 64 : 1, of_address ? 1 : 16);
     asio::io_context mine;
     asio::ip::tcp::socket first(mine);
     first.connect({asio::ip::make_address("127.0.0.1"), r.port});
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     CHECK(r.get("/healthz").empty());
+    const auto channel = cli::connect_socket(r.path);
+    REQUIRE(channel);
+    cli::Call list;
+    list.path = {"account"};
+    const auto answer = channel->send(list);
+    REQUIRE(answer);
+    CHECK(answer->status == 200);
     first.close();
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     CHECK(r.get("/healthz").starts_with("HTTP/1.1 200"));
+}
+
+TEST_CASE("who says nothing on the port is let go soon") {
+    const Running r;
+    const auto before = std::chrono::steady_clock::now();
+    CHECK(r.raw("GET /healthz HTTP/1.1\r\n").empty());
+    CHECK(std::chrono::steady_clock::now() - before < std::chrono::milliseconds(1900));
 }
 
 TEST_CASE("a stale socket file is replaced, a live one and a file of another kind are not") {
