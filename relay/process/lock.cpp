@@ -62,6 +62,11 @@ boost::system::result<StateLock> StateLock::take(const std::string& state, const
     Descriptor file(
         ::open(lock_path(state).c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!file.valid()) return last_error();
+    // The state may be another's than the process's: no other name of a file gets its contents.
+    struct stat about{};
+    if (::fstat(file.get(), &about) != 0) return last_error();
+    if (!S_ISREG(about.st_mode) || about.st_nlink != 1)
+        return boost::system::errc::make_error_code(boost::system::errc::too_many_links);
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) return last_error();
     StateLock lock(std::move(file));
     if (const auto described = lock.describe(holder); !described) return described.error();

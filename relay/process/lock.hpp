@@ -24,7 +24,7 @@ struct Holder {
 class StateLock {
   public:
     /// Makes the folder (0700) where it is missing. Error: errc::resource_unavailable_try_again
-    /// when somebody holds it.
+    /// when somebody holds it, errc::too_many_links when the file is no plain one of one name.
     [[nodiscard]] static boost::system::result<StateLock> take(const std::string& state,
                                                                const Holder& holder);
     /// Who holds it now; empty where nobody does (or STATE is not there). Takes the lock for no

@@ -78,13 +78,21 @@ struct CloseFolder {
     void operator()(DIR* folder) const noexcept { closedir(folder); }
 };
 
-/// What root made, and nothing else, goes over; by descriptors, so that no link leads out of the
-/// state.
+/// What root made, and nothing else, goes over; what is looked at is what changes hands, whoever
+/// renames and links meanwhile. A second name may be a way to a file outside.
+boost::system::result<void> hand_over_file(const Descriptor& file, const struct stat& about,
+                                           const User& user) {
+    const bool ours = about.st_uid == 0 && (S_ISDIR(about.st_mode) || about.st_nlink == 1);
+    if (ours && fchownat(file.get(), "", user.uid, user.gid, AT_EMPTY_PATH) != 0)
+        return last_error();
+    return {};
+}
+
 boost::system::result<void> hand_over_folder(Descriptor folder, const User& user, int depth) {
     constexpr int deepest = 8;
     struct stat about{};
     if (fstat(folder.get(), &about) != 0) return last_error();
-    if (about.st_uid == 0 && fchown(folder.get(), user.uid, user.gid) != 0) return last_error();
+    if (auto done = hand_over_file(folder, about, user); !done) return done;
     const int copy = fcntl(folder.get(), F_DUPFD_CLOEXEC, 0);
     if (copy < 0) return last_error();
     const std::unique_ptr<DIR, CloseFolder> listing(fdopendir(copy));
@@ -95,16 +103,15 @@ boost::system::result<void> hand_over_folder(Descriptor folder, const User& user
     while (const dirent* entry = readdir(listing.get())) {  // NOLINT(concurrency-mt-unsafe)
         const std::string_view name(entry->d_name);
         if (name == "." || name == "..") continue;
-        if (fstatat(folder.get(), entry->d_name, &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        Descriptor file(openat(folder.get(), entry->d_name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+        if (!file.valid()) continue;
+        if (fstat(file.get(), &about) != 0) return last_error();
         if (S_ISDIR(about.st_mode) && depth < deepest) {
-            Descriptor below(openat(folder.get(), entry->d_name,
-                                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+            Descriptor below(openat(file.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
             if (!below.valid()) return last_error();
             if (auto done = hand_over_folder(std::move(below), user, depth + 1); !done) return done;
-        } else if (about.st_uid == 0 && (!S_ISREG(about.st_mode) || about.st_nlink == 1) &&
-                   fchownat(folder.get(), entry->d_name, user.uid, user.gid, AT_SYMLINK_NOFOLLOW) !=
-                       0) {
-            return last_error();
+        } else if (auto done = hand_over_file(file, about, user); !done) {
+            return done;
         }
     }
     return {};
@@ -144,6 +151,14 @@ boost::system::result<Choice> choose_user(const std::string& configured, const s
                       "--no-create-home postern"};
     }
     return make_error_code(PrivilegeError::no_such_user);
+}
+
+boost::system::result<void> hand_over_one(const std::string& path, uid_t uid, gid_t gid) {
+    if (geteuid() != 0) return {};
+    const Descriptor file(::open(path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    struct stat about{};
+    if (!file.valid() || fstat(file.get(), &about) != 0) return last_error();
+    return hand_over_file(file, about, User{.name = {}, .uid = uid, .gid = gid, .groups = {}});
 }
 
 boost::system::result<void> hand_over(const std::string& state, const User& user) {

@@ -39,8 +39,13 @@ struct Choice {
                                                         const std::string& state);
 
 /// Makes `state` (0700) where it is missing and, as root, hands it with all that is in it to
-/// `user`; symbolic links are not followed. Only what belongs to root is handed over.
+/// `user`; symbolic links are not followed. Only what belongs to root is handed over, and only what
+/// has no second name.
 [[nodiscard]] boost::system::result<void> hand_over(const std::string& state, const User& user);
+
+/// The same for the file or folder itself at `path`, but nothing in it.
+[[nodiscard]] boost::system::result<void> hand_over_one(const std::string& path, uid_t uid,
+                                                        gid_t gid);
 
 /// Becomes `user` for good: groups, gid, uid, and a proof that root is gone. Nothing to do when it
 /// is that user already. Before any thread is started.

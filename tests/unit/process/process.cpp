@@ -115,6 +115,36 @@ TEST_CASE("a lock is no way through a symbolic link") {
     CHECK_FALSE(StateLock::take(folder.path(), holder()).has_value());
 }
 
+TEST_CASE("a lock is a plain file of one name, and nothing else is written to") {
+    const Folder folder;
+    const std::string other = folder.path() + "/other";
+    std::ofstream(other) << "precious";
+    std::filesystem::create_hard_link(other, folder.path() + "/lock");
+    const auto linked = StateLock::take(folder.path(), holder());
+    REQUIRE_FALSE(linked.has_value());
+    CHECK(linked.error() == boost::system::errc::too_many_links);
+    CHECK(std::filesystem::file_size(other) == 8);
+    std::filesystem::remove(folder.path() + "/lock");
+    REQUIRE(::mkfifo((folder.path() + "/lock").c_str(), 0600) == 0);
+    CHECK_FALSE(StateLock::take(folder.path(), holder()).has_value());
+}
+
+TEST_CASE("a lock that root took is the user's after the hand-over") {
+    if (::geteuid() != 0) return;
+    const Folder folder;
+    const auto choice = choose_user("nobody", folder.path());
+    REQUIRE(choice.has_value());
+    const int code = in_child([&] {
+        {
+            const auto lock = StateLock::take(folder.path(), holder());
+            if (!lock || !hand_over(folder.path(), choice->user)) return 1;
+        }
+        if (!become(choice->user)) return 2;
+        return StateLock::take(folder.path(), holder()) ? 0 : 3;
+    });
+    CHECK(code == 0);
+}
+
 TEST_CASE("root and unknown users are no users to become") {
     const Folder folder;
     const auto root = choose_user("root", folder.path());
@@ -133,6 +163,9 @@ TEST_CASE("rights of root are given up for good") {
     std::filesystem::create_directory(folder.path() + "/below");
     std::ofstream(folder.path() + "/below/file") << "x";
     std::filesystem::create_symlink("/etc/hostname", folder.path() + "/link");
+    const Folder outside;
+    std::ofstream(outside.path() + "/file") << "x";
+    std::filesystem::create_hard_link(outside.path() + "/file", folder.path() + "/second");
     const auto choice = choose_user("nobody", folder.path());
     REQUIRE(choice.has_value());
     REQUIRE(hand_over(folder.path(), choice->user).has_value());
@@ -143,6 +176,19 @@ TEST_CASE("rights of root are given up for good") {
     }
     REQUIRE(::stat("/etc/hostname", &about) == 0);
     CHECK(about.st_uid == 0);
+    REQUIRE(::lstat((folder.path() + "/link").c_str(), &about) == 0);
+    CHECK(about.st_uid == choice->user.uid);
+    REQUIRE(::stat((outside.path() + "/file").c_str(), &about) == 0);
+    CHECK(about.st_uid == 0);
+
+    const std::string file = outside.path() + "/file";
+    REQUIRE(hand_over_one(file, choice->user.uid, choice->user.gid).has_value());
+    REQUIRE(::stat(file.c_str(), &about) == 0);
+    CHECK(about.st_uid == 0);
+    std::filesystem::remove(folder.path() + "/second");
+    REQUIRE(hand_over_one(file, choice->user.uid, choice->user.gid).has_value());
+    REQUIRE(::stat(file.c_str(), &about) == 0);
+    CHECK(about.st_uid == choice->user.uid);
 
     // With nobody named the state's owner is the user.
     const auto owner = choose_user("", folder.path());
