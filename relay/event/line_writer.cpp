@@ -31,10 +31,26 @@ std::int64_t steady_ns() {
         .count();
 }
 
-boost::system::result<int> open_file(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+boost::system::result<int> open_file(const std::string& path,
+                                     const std::optional<LineWriter::Owner>& owner) {
+    const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | (owner ? O_NOFOLLOW : 0);
+    const int fd = ::open(path.c_str(), flags, 0640);
     if (fd < 0) return last_error();
-    return fd;
+    boost::system::error_code error;
+    struct stat what{};
+    if (!owner) {
+        return fd;
+    } else if (::fstat(fd, &what) != 0) {
+        error = last_error();
+    } else if (S_ISREG(what.st_mode) && what.st_nlink != 1) {
+        error = boost::system::errc::make_error_code(boost::system::errc::too_many_links);
+    } else if (S_ISREG(what.st_mode) && what.st_uid == 0 && ::geteuid() == 0 &&
+               ::fchown(fd, owner->uid, owner->gid) != 0) {
+        error = last_error();
+    }
+    if (!error) return fd;
+    ::close(fd);
+    return error;
 }
 
 boost::system::result<int> open_journal(const std::string& path) {
@@ -94,7 +110,7 @@ boost::system::result<std::unique_ptr<LineWriter>> LineWriter::open(Settings set
     int fd = settings.stdout_fd;
     if (settings.target.kind != LogTarget::Kind::stdout_stream) {
         const auto opened = settings.target.kind == LogTarget::Kind::file
-                                ? open_file(settings.target.path)
+                                ? open_file(settings.target.path, settings.owner)
                                 : open_journal(settings.target.path);
         if (!opened) return opened.error();
         fd = *opened;
@@ -167,7 +183,7 @@ void LineWriter::run() noexcept {
         }
         if (reopen_.exchange(false, std::memory_order_acq_rel) &&
             settings_.target.kind == LogTarget::Kind::file) {
-            if (const auto fresh = open_file(settings_.target.path)) {
+            if (const auto fresh = open_file(settings_.target.path, settings_.owner)) {
                 ::close(fd_);
                 fd_ = *fresh;
             }

@@ -7,10 +7,13 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
+
+#include <sys/types.h>
 
 #include <boost/system/result.hpp>
 
@@ -31,11 +34,19 @@ struct LogTarget {
 /// and never anybody's time: submit() only appends to a bounded queue.
 class LineWriter {
   public:
+    /// Whom the process will become that opens the log.
+    struct Owner {
+        uid_t uid = 0;
+        gid_t gid = 0;
+    };
     struct Settings {
         LogTarget target;
         Level level = Level::info;           ///< Quieter lines are passed over by who submits.
         std::size_t max_queued = 4U << 20U;  ///< Octets.
         int stdout_fd = 1;
+        /// With it a file of root's becomes the owner's. No symbolic link is followed then and no
+        /// file of a second name is taken, for the owner may have put them there.
+        std::optional<Owner> owner;
     };
     /// Opens the target. Error: of the system (file or socket).
     [[nodiscard]] static boost::system::result<std::unique_ptr<LineWriter>> open(Settings settings);

@@ -292,6 +292,28 @@ TEST_CASE("a log file that was rotated is opened anew") {
                     .has_value());
 }
 
+TEST_CASE("a log that is opened for another user is that user's, and nothing else is touched") {
+    const Folder folder;
+    const auto path = folder / "log";
+    const LineWriter::Settings settings{.target = {LogTarget::Kind::file, path},
+                                        .owner = LineWriter::Owner{65534, 65534}};
+    REQUIRE(LineWriter::open(settings).has_value());
+    struct stat about{};
+    REQUIRE(::stat(path.c_str(), &about) == 0);
+    CHECK(about.st_uid == (::geteuid() == 0 ? 65534 : ::geteuid()));
+
+    const auto other = folder / "other";
+    std::ofstream(other) << "x";
+    std::filesystem::remove(path);
+    std::filesystem::create_hard_link(other, path);
+    CHECK_FALSE(LineWriter::open(settings).has_value());
+    std::filesystem::remove(path);
+    std::filesystem::create_symlink(other, path);
+    CHECK_FALSE(LineWriter::open(settings).has_value());
+    REQUIRE(::stat(other.c_str(), &about) == 0);
+    CHECK(about.st_uid == ::geteuid());
+}
+
 TEST_CASE("journald gets a datagram a line with its priority") {
     const Folder folder;
     const auto path = folder / "socket";
