@@ -1,6 +1,7 @@
 #include "relay/admin/sockets.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -8,6 +9,8 @@
 #include <unistd.h>
 
 #include <cstring>
+
+#include "relay/process/privileges.hpp"
 
 namespace postern::relay::admin {
 namespace {
@@ -25,11 +28,25 @@ error_code make_folder(const std::string& path, SocketOwner owner) {
     const std::string folder = path.substr(0, slash);
     if (::mkdir(folder.c_str(), folder_mode) != 0)
         return errno == EEXIST ? error_code() : last_error();
+    const Descriptor made(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!made.valid()) return last_error();
     // Past the umask: who may speak to the relay is told by the socket's own rights.
-    if (::chmod(folder.c_str(), folder_mode) != 0) return last_error();
-    if (::geteuid() == 0 && ::chown(folder.c_str(), owner.uid, owner.gid) != 0) return last_error();
+    if (::fchmod(made.get(), folder_mode) != 0) return last_error();
+    if (::geteuid() == 0 && ::fchown(made.get(), owner.uid, owner.gid) != 0) return last_error();
     return {};
 }
+
+/// Lets new files have `mode` until it goes. Of the whole process: no other thread makes files yet.
+class FileMode {
+  public:
+    explicit FileMode(mode_t mode) noexcept : before_(::umask(0777U & ~mode)) {}
+    FileMode(const FileMode&) = delete;
+    FileMode& operator=(const FileMode&) = delete;
+    ~FileMode() { ::umask(before_); }
+
+  private:
+    mode_t before_;
+};
 
 const sockaddr* plain(const sockaddr_un& address) {
     return reinterpret_cast<const sockaddr*>(&address);
@@ -62,10 +79,12 @@ result<Descriptor> listen_unix(const std::string& path, SocketOwner owner) {
     if (const error_code error = remove_stale(path, address)) return error;
     Descriptor fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd.valid()) return last_error();
-    // The umask (077) closes the file until its rights are set.
-    if (::bind(fd.get(), plain(address), sizeof address) != 0) return last_error();
-    if (::chmod(path.c_str(), socket_mode) != 0) return last_error();
-    if (::geteuid() == 0 && ::lchown(path.c_str(), owner.uid, owner.gid) != 0) return last_error();
+    {
+        const FileMode mode(socket_mode);
+        if (::bind(fd.get(), plain(address), sizeof address) != 0) return last_error();
+    }
+    if (const auto done = process::hand_over_one(path, owner.uid, owner.gid); !done)
+        return done.error();
     if (::listen(fd.get(), backlog) != 0) return last_error();
     return fd;
 }

@@ -161,6 +161,26 @@ TEST_CASE("who says nothing on the port is let go soon") {
     CHECK(std::chrono::steady_clock::now() - before < std::chrono::milliseconds(1900));
 }
 
+TEST_CASE("the socket is its owner's, and new files are as closed as before") {
+    const bool root = ::geteuid() == 0;
+    const Fixture f;
+    const std::string path = f.folder.path() + "/made/admin.sock";
+    const mode_t before = ::umask(077);
+    asio::io_context io;
+    admin::ServerSettings settings;
+    settings.listen = {{path, "", 0}};
+    admin::Server server(io.get_executor(), settings, at_once);
+    CHECK(server.open(root ? 65534 : ::getuid(), root ? 65534 : ::getgid()).empty());
+    CHECK(::umask(before) == 077);
+    struct stat about{};
+    REQUIRE(::lstat(path.c_str(), &about) == 0);
+    CHECK((about.st_mode & 0777U) == 0660);
+    CHECK(about.st_uid == (root ? 65534 : ::getuid()));
+    REQUIRE(::lstat((f.folder.path() + "/made").c_str(), &about) == 0);
+    CHECK((about.st_mode & 0777U) == 0755);
+    CHECK(about.st_uid == (root ? 65534 : ::getuid()));
+}
+
 TEST_CASE("a stale socket file is replaced, a live one and a file of another kind are not") {
     Running r;
     admin::ServerSettings settings;
