@@ -196,6 +196,7 @@ Started Server::bind_and_drop() {
     event::LineWriter::Settings log;
     log.target = log_target(config_->log.target);
     log.level = config_->log.level;
+    if (::geteuid() == 0) log.owner = {.uid = user->user.uid, .gid = user->user.gid};
     auto writer = event::LineWriter::open(std::move(log));
     if (!writer) return fmt::format("log.target: {}", writer.error().message());
     log_ = std::move(*writer);
