@@ -86,7 +86,6 @@ Exit version(const Context& c) {
 struct SinkArguments {
     sink::SinkOptions options;
     std::string tls;
-    std::vector<std::string> without;
 };
 
 Exit run_sink(const Context& c, SinkArguments a) {
@@ -100,20 +99,6 @@ Exit run_sink(const Context& c, SinkArguments a) {
     for (const std::string& fault : a.options.faults) {
         if (const auto wrong = sink::check_fault(fault)) {
             return c.out.fault(Exit::usage, fmt::format("--fault {}", fault), *wrong);
-        }
-    }
-    for (const std::string& extension : a.without) {
-        if (extension == "PIPELINING") {
-            a.options.pipelining = false;
-        } else if (extension == "8BITMIME") {
-            a.options.eight_bit_mime = false;
-        } else if (extension == "SMTPUTF8") {
-            a.options.smtputf8 = false;
-        } else if (extension == "DSN") {
-            a.options.dsn = false;
-        } else {
-            return c.out.fault(Exit::usage, fmt::format("--without {}", extension),
-                               "write PIPELINING, 8BITMIME, SMTPUTF8 or DSN");
         }
     }
     return static_cast<Exit>(c.programs.sink(a.options));
@@ -150,8 +135,15 @@ void add_service_commands(CLI::App& root, Context& context) {
     repeated(sunk, "--fault", a->options.faults, "STAGE:ACTION[:RCPT]: misbehave");
     sunk.add_flag("--discard", a->options.discard, "Count mail, keep none");
     sunk.add_flag("--require-auth", a->options.require_auth, "Refuse MAIL before AUTH");
-    repeated(sunk, "--without", a->without, "Do not offer PIPELINING, 8BITMIME, SMTPUTF8 or DSN");
-    sunk.add_option("--size", a->options.size, "Octets of the largest mail");
+    const auto without = [&](const char* flag, const char* what,
+                             bool sink::SinkOptions::* offered) {
+        sunk.add_flag_callback(flag, [a, offered] { a->options.*offered = false; }, what);
+    };
+    without("--no-pipelining", "Do not offer PIPELINING", &sink::SinkOptions::pipelining);
+    without("--no-8bitmime", "Do not offer 8BITMIME", &sink::SinkOptions::eight_bit_mime);
+    without("--no-smtputf8", "Do not offer SMTPUTF8", &sink::SinkOptions::smtputf8);
+    without("--no-dsn", "Do not offer DSN", &sink::SinkOptions::dsn);
+    sunk.add_option("--size", a->options.size, "Octets of the largest mail; 0: no bound");
     sunk.add_option("--hostname", a->options.hostname, "Name in greeting and EHLO")
         ->capture_default_str();
     sunk.callback(
