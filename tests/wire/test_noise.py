@@ -9,7 +9,7 @@ import pytest
 
 from postern.relay import Relay
 from postern.sink import Sink
-from postern.smtp import Client, Closed
+from postern.smtp import Client
 
 Pair = tuple[Relay, Sink]
 
@@ -84,28 +84,17 @@ def test_tls_where_none_is_expected(shared: Pair) -> None:
 def test_a_command_line_of_70_kilobytes(shared: Pair) -> None:
     with shared[0].plain() as client:
         client.send(b"EHLO " + b"a" * 70_000 + b"\r\n")
-        assert client.reply().code in (421, 500)
-        try:
-            assert client.ask("NOOP").code == 250
-        except (Closed, ConnectionError):
-            pass
+        assert client.reply().heading == "500 5.5.2"
+        assert client.ask("NOOP").code == 250
 
 
 def test_a_line_without_end(shared: Pair) -> None:
-    """It is cut off by a bound, long before memory is."""
+    """It is passed over for 1 MiB, then the connection ends."""
     with socket.create_connection(shared[0].submission, 10) as sock:
         sock.settimeout(30)
         sock.recv(1000)
-        sent = 0
-        try:
-            while sent < 32_000_000:
-                sock.sendall(b"A" * 65536)
-                sent += 65536
-            sock.shutdown(socket.SHUT_WR)
-            said = drain(sock)
-            assert said[:3] in (b"", b"421", b"500", b"554")
-        except ConnectionError:
-            pass
+        sock.sendall(b"A" * 1_100_000)
+        assert drain(sock) == b"500 5.5.2 line without end\r\n"
 
 
 def test_thousands_of_pipelined_commands_without_reading(shared: Pair) -> None:
