@@ -34,10 +34,12 @@ struct Envelope {
     Body body = Body::seven_bit;
     bool smtputf8 = false;
     Ret ret = Ret::unset;
-    std::string envid;                 ///< ENVID= as given (xtext).
+    std::string envid;  ///< ENVID= as given (xtext).
     std::vector<Recipient> recipients;
 
-    [[nodiscard]] std::string sender_text() const { return mail_from ? mail_from->text() : std::string{}; }
+    [[nodiscard]] std::string sender_text() const {
+        return mail_from ? mail_from->text() : std::string{};
+    }
 };
 
 }  // namespace postern::proto

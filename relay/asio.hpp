@@ -1,6 +1,7 @@
 #pragma once
 
-// The narrow set of Asio headers that every coroutine file of relay/ uses; compiled once (relay/asio.cpp).
+// The narrow set of Asio headers that every coroutine file of relay/ uses; compiled once
+// (relay/asio.cpp).
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/as_tuple.hpp>

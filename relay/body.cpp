@@ -11,7 +11,8 @@ constexpr std::size_t tail_octets = std::size_t{16} * 1024;
 
 }  // namespace
 
-void Body::append(std::string_view bytes, const std::shared_ptr<const void>& owner, std::size_t owner_octets) {
+void Body::append(std::string_view bytes, const std::shared_ptr<const void>& owner,
+                  std::size_t owner_octets) {
     if (bytes.empty()) return;
     size_ += bytes.size();
     const bool kept = owner && owner.get() == last_owner_;

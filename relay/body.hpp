@@ -8,14 +8,15 @@
 
 namespace postern::relay {
 
-/// A message's octets as they were read: slices of shared blocks. Policy, spool and upstreams read the same blocks.
-/// Pieces are not copied, but for small ones that do not continue the one before: those are gathered, so that a
-/// message of thousands of tiny pieces keeps neither thousands of slices nor a block for each. Filled on one thread;
-/// shared read-only afterwards.
+/// A message's octets as they were read: slices of shared blocks. Policy, spool and upstreams read
+/// the same blocks. Pieces are not copied, but for small ones that do not continue the one before:
+/// those are gathered, so that a message of thousands of tiny pieces keeps neither thousands of
+/// slices nor a block for each. Filled on one thread; shared read-only afterwards.
 class Body {
   public:
     /// Appends a view; `owner` of `owner_octets` keeps it alive (null: static text).
-    void append(std::string_view bytes, const std::shared_ptr<const void>& owner, std::size_t owner_octets);
+    void append(std::string_view bytes, const std::shared_ptr<const void>& owner,
+                std::size_t owner_octets);
 
     [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
     /// Octets of memory that it keeps.

@@ -13,19 +13,20 @@
 
 namespace postern::relay {
 
-/// An accepted message: envelope, edits, and body by reference. Immutable once built; shared by the session, the
-/// upstream attempt and the spool.
+/// An accepted message: envelope, edits, and body by reference. Immutable once built; shared by the
+/// session, the upstream attempt and the spool.
 struct Message {
-    std::string ref;       ///< ULID
+    std::string ref;  ///< ULID
     std::string account;
     std::string customer;  ///< Empty: none.
     proto::Envelope envelope;
     std::chrono::system_clock::time_point received;
-    std::string prefix;    ///< Fields put on top, CRLF ended.
+    std::string prefix;  ///< Fields put on top, CRLF ended.
     Body body;
     std::vector<proto::HeaderFacts::Range> removals;  ///< Of `body`.
     std::string message_id;
-    std::shared_ptr<const void> memory;  ///< Its share of the memory for bodies, held as long as the message.
+    std::shared_ptr<const void>
+        memory;  ///< Its share of the memory for bodies, held as long as the message.
 
     /// The message as it goes out (unstuffed), in order. Views into this object.
     [[nodiscard]] std::vector<std::string_view> pieces() const;

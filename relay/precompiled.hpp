@@ -1,7 +1,7 @@
 #pragma once
 
-// What nearly every file of relay/ includes, read by the compiler once a build (CMake precompiles it; no file
-// includes it itself).
+// What nearly every file of relay/ includes, read by the compiler once a build (CMake precompiles
+// it; no file includes it itself).
 
 #include <algorithm>
 #include <atomic>
@@ -20,7 +20,7 @@
 #include <variant>
 #include <vector>
 
-#include <boost/asio/ip/tcp.hpp>
 #include <fmt/format.h>
+#include <boost/asio/ip/tcp.hpp>
 
 #include "relay/asio.hpp"

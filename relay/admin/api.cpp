@@ -45,7 +45,8 @@ Checked<Answer> reload(const Ports& ports, const Request& request) {
     tell(ports, request, "reload", "", {{"result", outcome.ok ? "ok" : "failed"}});
     if (!outcome.ok) return invalid(outcome.error);
     const std::size_t count = outcome.changed.size();
-    return Answer{Json{{"matched", count}, {"changed", count}, {"failed", 0}, {"keys", outcome.changed}}};
+    return Answer{
+        Json{{"matched", count}, {"changed", count}, {"failed", 0}, {"keys", outcome.changed}}};
 }
 
 Checked<Answer> api_v1(const Ports& ports, const Request& request) {

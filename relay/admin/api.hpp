@@ -85,7 +85,8 @@ struct Ports {
     Spool* spool = nullptr;
     event::Stream* events = nullptr;
     std::string journal;  ///< Folder of the journal, STATE/events.
-    std::function<void()> flush;  ///< What has happened is in the journal once it returns; empty: it always is.
+    std::function<void()>
+        flush;  ///< What has happened is in the journal once it returns; empty: it always is.
     std::function<ReloadOutcome()> reload;
     std::function<std::string()> metrics;               ///< Prometheus text.
     std::function<std::vector<std::string>()> unready;  ///< What is not ready; empty: ready.

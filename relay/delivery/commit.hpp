@@ -5,7 +5,8 @@
 
 namespace postern::relay {
 
-/// Commits a batch and resumes on the caller's own executor once it is on stable storage, or is not.
+/// Commits a batch and resumes on the caller's own executor once it is on stable storage, or is
+/// not.
 [[nodiscard]] awaitable<result<void>> commit(Spool& spool, SpoolBatch batch);
 
 }  // namespace postern::relay

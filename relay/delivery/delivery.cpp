@@ -16,7 +16,8 @@ using clock = std::chrono::steady_clock;
 using Fate = Tally::Fate;
 using How = AttemptResult::How;
 
-/// How long an answer to the final dot may take after nobody waits for it any more (RFC 5321 4.5.3.2.6).
+/// How long an answer to the final dot may take after nobody waits for it any more (RFC
+/// 5321 4.5.3.2.6).
 constexpr std::chrono::minutes late_answer{11};
 
 PathSet::Needs needs_of(const Message& message) {
@@ -30,7 +31,8 @@ std::uint64_t space_for(const Message& message) {
     return message.size() + 4096 + 512 * message.envelope.recipients.size();
 }
 
-NewEntry entry_of(const Message& message, const MessagePtr& keep, const std::vector<std::size_t>& recipients) {
+NewEntry entry_of(const Message& message, const MessagePtr& keep,
+                  const std::vector<std::size_t>& recipients) {
     NewEntry entry;
     entry.id = message.ref;
     entry.ref = message.ref;
@@ -38,7 +40,8 @@ NewEntry entry_of(const Message& message, const MessagePtr& keep, const std::vec
     entry.customer = message.customer;
     entry.envelope = message.envelope;
     entry.envelope.recipients.clear();
-    for (const std::size_t i : recipients) entry.envelope.recipients.push_back(message.envelope.recipients[i]);
+    for (const std::size_t i : recipients)
+        entry.envelope.recipients.push_back(message.envelope.recipients[i]);
     entry.message_id = message.message_id;
     entry.created = message.received;
     entry.next_attempt = message.received;
@@ -48,15 +51,20 @@ NewEntry entry_of(const Message& message, const MessagePtr& keep, const std::vec
 }
 
 proto::Reply no_space() {
-    return {.code = 452, .enhanced = "4.3.1", .text = "cannot store the message now, try again later", .close_after = false};
+    return {.code = 452,
+            .enhanced = "4.3.1",
+            .text = "cannot store the message now, try again later",
+            .close_after = false};
 }
 
 /// No path offers what the message needs.
 proto::Reply unfit_reply(const PathSet& paths, const PathSet::Needs& needs) {
-    if (needs.eight_bit_mime && !paths.any_offers({.size = 0, .eight_bit_mime = true, .smtputf8 = false})) {
+    if (needs.eight_bit_mime &&
+        !paths.any_offers({.size = 0, .eight_bit_mime = true, .smtputf8 = false})) {
         return {554, "5.6.3", "the way out takes no 8-bit messages (8BITMIME)", false};
     }
-    if (needs.smtputf8 && !paths.any_offers({.size = 0, .eight_bit_mime = false, .smtputf8 = true})) {
+    if (needs.smtputf8 &&
+        !paths.any_offers({.size = 0, .eight_bit_mime = false, .smtputf8 = true})) {
         return {550, "5.6.9", "the way out takes no internationalized addresses (SMTPUTF8)", false};
     }
     return {552, "5.3.4", "the message is larger than any way out takes", false};
@@ -65,7 +73,8 @@ proto::Reply unfit_reply(const PathSet& paths, const PathSet::Needs& needs) {
 std::string last_words(const Tally& tally) {
     for (const std::size_t i : tally.members()) {
         const auto& reply = tally.line(i).reply;
-        if (reply.code >= 400) return fmt::format("{} {} {}", reply.code, reply.enhanced, reply.text);
+        if (reply.code >= 400)
+            return fmt::format("{} {} {}", reply.code, reply.enhanced, reply.text);
     }
     return {};
 }
@@ -78,7 +87,8 @@ struct Delivery::Wait {
     PathSetPtr paths;
     Tally tally;
     Spool::Reservation space;
-    AttemptPtr unanswered;      ///< Its final dot has gone; its answer will come after the client is gone.
+    AttemptPtr
+        unanswered;  ///< Its final dot has gone; its answer will come after the client is gone.
     bool unfit = false;
 
     [[nodiscard]] NoticeSource source() const {
@@ -96,7 +106,8 @@ Delivery::Delivery(Ports ports, Spool& spool, asio::thread_pool& offload, event:
 
 awaitable<ClientWord> Delivery::take(UpstreamPool& pool, net::TaskGroup& tasks, MessagePtr message,
                                      SteadyTime end_of_data) {
-    if (ports_.config()->delivery.mode == config::DeliveryMode::spool) return store_first(std::move(message));
+    if (ports_.config()->delivery.mode == config::DeliveryMode::spool)
+        return store_first(std::move(message));
     return cut_through(pool, tasks, std::move(message), end_of_data);
 }
 
@@ -119,18 +130,21 @@ awaitable<ClientWord> Delivery::store_first(MessagePtr message) {
                                .reason = "",
                                .rcpts = all.size(),
                                .bytes = message->size()});
-    co_return ClientWord{.reply = {250, "2.0.0", "queued as " + message->ref, false}, .accepted = true, .queued = true};
+    co_return ClientWord{.reply = {250, "2.0.0", "queued as " + message->ref, false},
+                         .accepted = true,
+                         .queued = true};
 }
 
-awaitable<ClientWord> Delivery::cut_through(UpstreamPool& pool, net::TaskGroup& tasks, MessagePtr message,
-                                            SteadyTime end_of_data) {
+awaitable<ClientWord> Delivery::cut_through(UpstreamPool& pool, net::TaskGroup& tasks,
+                                            MessagePtr message, SteadyTime end_of_data) {
     Wait wait{.message = message,
               .config = ports_.config(),
               .paths = ports_.paths(),
               .tally = Tally(message->envelope.recipients.size()),
               .space = {},
               .unanswered = nullptr};
-    // What we may have to keep must fit before anything goes upstream: after the final dot there is no way back.
+    // What we may have to keep must fit before anything goes upstream: after the final dot there is
+    // no way back.
     auto space = spool_.reserve(space_for(*message));
     if (!space) co_return ClientWord{.reply = no_space()};
     wait.space = std::move(*space);
@@ -180,7 +194,8 @@ awaitable<ClientWord> Delivery::conclude(net::TaskGroup& tasks, Wait& wait) {
     const Tally& tally = wait.tally;
     if (tally.all_refused()) co_return ClientWord{.reply = *tally.first_refusal()};
     const bool untouched = tally.open().size() == tally.members().size() && !wait.unanswered;
-    if (wait.unfit && untouched) co_return ClientWord{.reply = unfit_reply(*wait.paths, needs_of(message))};
+    if (wait.unfit && untouched)
+        co_return ClientWord{.reply = unfit_reply(*wait.paths, needs_of(message))};
 
     SpoolBatch batch;
     const auto now = std::chrono::system_clock::now();
@@ -198,7 +213,8 @@ awaitable<ClientWord> Delivery::conclude(net::TaskGroup& tasks, Wait& wait) {
         NewEntry entry = entry_of(message, wait.message, rest);
         entry.state = deferred ? EntryState::deferred : EntryState::ready;
         entry.attempts = deferred ? 1 : 0;
-        entry.next_attempt = deferred ? now + retry_delay(wait.config->delivery.retry, 1, ports_.random()) : now;
+        entry.next_attempt =
+            deferred ? now + retry_delay(wait.config->delivery.retry, 1, ports_.random()) : now;
         entry.last_reply = last_words(tally);
         batch.add.push_back(std::move(entry));
     }
@@ -208,10 +224,12 @@ awaitable<ClientWord> Delivery::conclude(net::TaskGroup& tasks, Wait& wait) {
         doubt_id = entry.id;
         entry.state = EntryState::in_doubt;
         entry.attempts = 1;
-        entry.upstream = wait.unanswered ? wait.unanswered->path()->name() : tally.line(doubtful.front()).path;
+        entry.upstream =
+            wait.unanswered ? wait.unanswered->path()->name() : tally.line(doubtful.front()).path;
         entry.last_reply = "no answer to the final dot yet";
-        entry.next_attempt = wait.unanswered ? now + late_answer * 2
-                                             : now + retry_delay(wait.config->delivery.retry, 1, ports_.random());
+        entry.next_attempt =
+            wait.unanswered ? now + late_answer * 2
+                            : now + retry_delay(wait.config->delivery.retry, 1, ports_.random());
         batch.add.push_back(std::move(entry));
     }
     const std::vector<Notice> notices = owed_notices(message.envelope, tally);
@@ -230,17 +248,20 @@ awaitable<ClientWord> Delivery::conclude(net::TaskGroup& tasks, Wait& wait) {
         }
         const std::string notice_id = notices.empty() ? "" : batch.add.back().id;
         if (const auto stored = co_await commit(spool_, std::move(batch)); !stored) {
-            events_.log(event::Level::error, "spool",
-                        fmt::format("{} could not be stored: {}", message.ref, stored.error().message()));
+            events_.log(
+                event::Level::error, "spool",
+                fmt::format("{} could not be stored: {}", message.ref, stored.error().message()));
             co_return ClientWord{.reply = no_space()};
         }
         for (event::Queued& one : told) events_.emit(std::move(one));
         tell_notices(message.ref, message.envelope, notices, notice_id);
     }
-    if (wait.unanswered) tasks.spawn(settle_late(wait.unanswered, wait.message, doubt_id, doubtful));
+    if (wait.unanswered)
+        tasks.spawn(settle_late(wait.unanswered, wait.message, doubt_id, doubtful));
     if (kept > 0) {
-        co_return ClientWord{
-            .reply = {250, "2.0.0", "queued as " + message.ref, false}, .accepted = true, .queued = true};
+        co_return ClientWord{.reply = {250, "2.0.0", "queued as " + message.ref, false},
+                             .accepted = true,
+                             .queued = true};
     }
     proto::Reply reply = *tally.first_delivery();
     reply.text += " [" + message.ref + "]";
@@ -271,11 +292,13 @@ awaitable<void> Delivery::settle_late(AttemptPtr attempt, MessagePtr message, st
     for (std::size_t k = 0; k < recipients.size(); ++k) {
         const Tally::Line& line = tally.line(recipients[k]);
         if (line.fate == Fate::delivered || line.fate == Fate::refused) {
-            update.done.push_back({static_cast<std::uint32_t>(k),
-                                   line.fate == Fate::delivered ? Settled::delivered : Settled::refused});
+            update.done.push_back({static_cast<std::uint32_t>(k), line.fate == Fate::delivered
+                                                                      ? Settled::delivered
+                                                                      : Settled::refused});
         } else if (line.reply.code >= 400) {
             update.state = EntryState::deferred;
-            update.last_reply = fmt::format("{} {} {}", line.reply.code, line.reply.enhanced, line.reply.text);
+            update.last_reply =
+                fmt::format("{} {} {}", line.reply.code, line.reply.enhanced, line.reply.text);
         }
     }
     SpoolBatch batch;
@@ -293,26 +316,29 @@ awaitable<void> Delivery::settle_late(AttemptPtr attempt, MessagePtr message, st
     tell_notices(message->ref, message->envelope, notices, notice_id);
 }
 
-void Delivery::add_notices(SpoolBatch& batch, const NoticeSource& source, const std::vector<Notice>& notices) {
+void Delivery::add_notices(SpoolBatch& batch, const NoticeSource& source,
+                           const std::vector<Notice>& notices) {
     if (notices.empty()) return;
-    batch.add.push_back(make_notice_entry(*ports_.config(), source, notices, ports_.make_ref(), ports_.make_ref(),
-                                          std::chrono::system_clock::now()));
+    batch.add.push_back(make_notice_entry(*ports_.config(), source, notices, ports_.make_ref(),
+                                          ports_.make_ref(), std::chrono::system_clock::now()));
 }
 
-void Delivery::tell_notices(const std::string& ref, const proto::Envelope& envelope, const std::vector<Notice>& notices,
-                            const std::string& id) {
+void Delivery::tell_notices(const std::string& ref, const proto::Envelope& envelope,
+                            const std::vector<Notice>& notices, const std::string& id) {
     for (const Notice& notice : notices) {
         static constexpr std::string_view actions[] = {"failed", "delayed", "delivered", "relayed"};
-        events_.emit(event::Dsn{.ref = ref,
-                                .id = id,
-                                .action = std::string(actions[static_cast<std::size_t>(notice.action)]),
-                                .rcpt = envelope.recipients[notice.recipient].address.text(),
-                                .result = "queued"});
+        events_.emit(
+            event::Dsn{.ref = ref,
+                       .id = id,
+                       .action = std::string(actions[static_cast<std::size_t>(notice.action)]),
+                       .rcpt = envelope.recipients[notice.recipient].address.text(),
+                       .result = "queued"});
     }
 }
 
-void Delivery::tell_results(const std::string& ref, const std::string& id, const proto::Envelope& envelope,
-                            const AttemptResult& result, const Path& path, std::uint64_t bytes) {
+void Delivery::tell_results(const std::string& ref, const std::string& id,
+                            const proto::Envelope& envelope, const AttemptResult& result,
+                            const Path& path, std::uint64_t bytes) {
     for (const auto& one : result.results) {
         if (one.index >= envelope.recipients.size()) continue;
         const bool judged = proto::judges(one.stage, one.reply) == proto::Judges::message;
@@ -325,7 +351,9 @@ void Delivery::tell_results(const std::string& ref, const std::string& id, const
                              .stage = std::string(name(one.stage)),
                              .code = one.reply.code,
                              .judges = judged ? "message" : "path",
-                             .result = one.reply.code < 400 ? "delivered" : judged ? "refused" : "deferred"};
+                             .result = one.reply.code < 400 ? "delivered"
+                                       : judged             ? "refused"
+                                                            : "deferred"};
         // The octets of an attempt are counted once.
         if (one.reply.code < 400) told.bytes = std::exchange(bytes, 0);
         events_.emit(std::move(told));

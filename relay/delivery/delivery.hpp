@@ -29,48 +29,54 @@ struct ClientWord {
     bool queued = false;    ///< Something of it is in the spool.
 };
 
-/// From an accepted message to a final word, in both modes; and the retries of what is queued. One object for all
-/// threads, without state of its own: what a thread needs comes as its UpstreamPool and TaskGroup.
+/// From an accepted message to a final word, in both modes; and the retries of what is queued. One
+/// object for all threads, without state of its own: what a thread needs comes as its UpstreamPool
+/// and TaskGroup.
 class Delivery {
   public:
     struct Ports {
         std::function<config::ConfigPtr()> config;
         std::function<PathSetPtr()> paths;
-        std::function<std::string()> make_ref;   ///< Thread-safe.
-        std::function<double()> random;          ///< Uniform in [0, 1); thread-safe.
+        std::function<std::string()> make_ref;  ///< Thread-safe.
+        std::function<double()> random;         ///< Uniform in [0, 1); thread-safe.
     };
     Delivery(Ports ports, Spool& spool, asio::thread_pool& offload, event::Stream& events);
 
-    /// Takes responsibility for the message, or says why not: never neither. `end_of_data` starts the deadline.
-    [[nodiscard]] awaitable<ClientWord> take(UpstreamPool& pool, net::TaskGroup& tasks, MessagePtr message,
-                                             SteadyTime end_of_data);
+    /// Takes responsibility for the message, or says why not: never neither. `end_of_data` starts
+    /// the deadline.
+    [[nodiscard]] awaitable<ClientWord> take(UpstreamPool& pool, net::TaskGroup& tasks,
+                                             MessagePtr message, SteadyTime end_of_data);
 
     /// One attempt of an entry that take_due() handed out; ends with its outcome recorded.
     [[nodiscard]] awaitable<void> run_entry(UpstreamPool& pool, std::string id);
 
-    /// While no path takes mail: sends the delay notices that are owed, and gives up what is too old.
+    /// While no path takes mail: sends the delay notices that are owed, and gives up what is too
+    /// old.
     [[nodiscard]] awaitable<void> age_waiting();
 
   private:
     struct Wait;  // what one waiting client's message went through
 
     [[nodiscard]] awaitable<ClientWord> store_first(MessagePtr message);
-    [[nodiscard]] awaitable<ClientWord> cut_through(UpstreamPool& pool, net::TaskGroup& tasks, MessagePtr message,
-                                                    SteadyTime end_of_data);
+    [[nodiscard]] awaitable<ClientWord> cut_through(UpstreamPool& pool, net::TaskGroup& tasks,
+                                                    MessagePtr message, SteadyTime end_of_data);
     [[nodiscard]] awaitable<void> try_paths(UpstreamPool& pool, Wait& wait, SteadyTime deadline);
     [[nodiscard]] awaitable<ClientWord> conclude(net::TaskGroup& tasks, Wait& wait);
-    [[nodiscard]] awaitable<void> settle_late(AttemptPtr attempt, MessagePtr message, std::string id,
-                                              std::vector<std::size_t> recipients);
+    [[nodiscard]] awaitable<void> settle_late(AttemptPtr attempt, MessagePtr message,
+                                              std::string id, std::vector<std::size_t> recipients);
 
-    [[nodiscard]] awaitable<void> attempt_entry(UpstreamPool& pool, std::shared_ptr<LoadedEntry> shared);
-    [[nodiscard]] EntryUpdate next_step(const config::Config& config, const LoadedEntry& loaded, const Tally& tally,
-                                        bool attempted, SpoolBatch& batch);
+    [[nodiscard]] awaitable<void> attempt_entry(UpstreamPool& pool,
+                                                std::shared_ptr<LoadedEntry> shared);
+    [[nodiscard]] EntryUpdate next_step(const config::Config& config, const LoadedEntry& loaded,
+                                        const Tally& tally, bool attempted, SpoolBatch& batch);
     [[nodiscard]] awaitable<void> record(SpoolBatch batch);
-    void tell_results(const std::string& ref, const std::string& id, const proto::Envelope& envelope,
-                      const AttemptResult& result, const Path& path, std::uint64_t bytes);
-    void tell_notices(const std::string& ref, const proto::Envelope& envelope, const std::vector<Notice>& notices,
-                      const std::string& id);
-    void add_notices(SpoolBatch& batch, const NoticeSource& source, const std::vector<Notice>& notices);
+    void tell_results(const std::string& ref, const std::string& id,
+                      const proto::Envelope& envelope, const AttemptResult& result,
+                      const Path& path, std::uint64_t bytes);
+    void tell_notices(const std::string& ref, const proto::Envelope& envelope,
+                      const std::vector<Notice>& notices, const std::string& id);
+    void add_notices(SpoolBatch& batch, const NoticeSource& source,
+                     const std::vector<Notice>& notices);
 
     Ports ports_;
     Spool& spool_;

@@ -12,16 +12,16 @@ namespace {
 boost::system::result<void> commit_blocking(Spool& spool, SpoolBatch batch) {
     std::promise<boost::system::result<void>> said;
     auto answer = said.get_future();
-    spool.commit(std::move(batch), [&said](boost::system::result<void> word) { said.set_value(word); });
+    spool.commit(std::move(batch),
+                 [&said](boost::system::result<void> word) { said.set_value(word); });
     return answer.get();
 }
 
 }  // namespace
 
-boost::system::result<std::vector<EntryInfo>> drop_with_notice(Spool& spool, const config::Config& config,
-                                                               const std::function<std::string()>& make_ref,
-                                                               const EntrySelector& which,
-                                                               const std::string& reason) {
+boost::system::result<std::vector<EntryInfo>> drop_with_notice(
+    Spool& spool, const config::Config& config, const std::function<std::string()>& make_ref,
+    const EntrySelector& which, const std::string& reason) {
     constexpr std::size_t page_size = 100;
     std::vector<EntryInfo> dropped;
     std::string after;
@@ -43,7 +43,9 @@ boost::system::result<std::vector<EntryInfo>> drop_with_notice(Spool& spool, con
             for (const std::uint32_t i : loaded->open) {
                 update.done.push_back({i, Settled::dropped});
                 const auto& rcpt = loaded->entry.envelope.recipients[i];
-                if (loaded->entry.dsn || !proto::dsn_owed(loaded->entry.envelope, rcpt, proto::DsnAction::failed)) continue;
+                if (loaded->entry.dsn ||
+                    !proto::dsn_owed(loaded->entry.envelope, rcpt, proto::DsnAction::failed))
+                    continue;
                 notices.push_back({.recipient = i,
                                    .action = proto::DsnAction::failed,
                                    .reply = {},
@@ -59,10 +61,12 @@ boost::system::result<std::vector<EntryInfo>> drop_with_notice(Spool& spool, con
                                           .envelope = &loaded->entry.envelope,
                                           .pieces = loaded->entry.pieces,
                                           .received = loaded->entry.created};
-                batch.add.push_back(make_notice_entry(config, source, notices, make_ref(), make_ref(), now));
+                batch.add.push_back(
+                    make_notice_entry(config, source, notices, make_ref(), make_ref(), now));
             }
             // One entry and its notice are one batch: both, or neither.
-            if (const auto said = commit_blocking(spool, std::move(batch)); !said) return said.error();
+            if (const auto said = commit_blocking(spool, std::move(batch)); !said)
+                return said.error();
             dropped.push_back(info);
         }
     }

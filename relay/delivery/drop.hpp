@@ -9,8 +9,8 @@
 
 namespace postern::relay {
 
-/// Drops matching entries that no attempt holds and owes their senders a notification with the reason. What was
-/// dropped. Blocks: call it off the network threads.
+/// Drops matching entries that no attempt holds and owes their senders a notification with the
+/// reason. What was dropped. Blocks: call it off the network threads.
 [[nodiscard]] boost::system::result<std::vector<EntryInfo>> drop_with_notice(
     Spool& spool, const config::Config& config, const std::function<std::string()>& make_ref,
     const EntrySelector& which, const std::string& reason);

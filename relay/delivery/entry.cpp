@@ -19,7 +19,8 @@ using How = AttemptResult::How;
 
 /// How soon an entry comes again that found no free way.
 constexpr std::chrono::seconds no_way_pause{15};
-/// An upstream session of a spooled message is bounded by the time-outs of its stages; this is beyond all of them.
+/// An upstream session of a spooled message is bounded by the time-outs of its stages; this is
+/// beyond all of them.
 constexpr std::chrono::hours attempt_bound{2};
 
 std::uint64_t size_of(const NewEntry& entry) {
@@ -81,7 +82,8 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
                           .pieces = entry.pieces,
                           .size = needs.size,
                           .keep = shared};
-        const AttemptPtr attempt = pool.start(path, std::move(outgoing), false, clock::now() + no_way_pause);
+        const AttemptPtr attempt =
+            pool.start(path, std::move(outgoing), false, clock::now() + no_way_pause);
         if (!co_await attempt->wait_until(clock::now() + attempt_bound)) {
             attempt->abandon();
             unanswered = attempt->dot_sent();
@@ -97,12 +99,18 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
         tally.apply(result.results, path->name(), result.dsn_offered);
         entry.upstream = path->name();
         if (result.results.empty() && result.failure) {
-            entry.last_reply = result.failure->reply.code == 0
-                                   ? fmt::format("{} at {}", result.failure->reply.text.empty() ? "no answer" : result.failure->reply.text, name(result.failure->stage))
-                                   : fmt::format("{} {}", result.failure->reply.code, result.failure->reply.text);
+            entry.last_reply =
+                result.failure->reply.code == 0
+                    ? fmt::format("{} at {}",
+                                  result.failure->reply.text.empty() ? "no answer"
+                                                                     : result.failure->reply.text,
+                                  name(result.failure->stage))
+                    : fmt::format("{} {}", result.failure->reply.code, result.failure->reply.text);
         }
-        // An entry of the message's own is told as the message, whatever it is called; a notification as itself.
-        tell_results(entry.ref, entry.dsn ? entry.id : entry.ref, entry.envelope, result, *path, needs.size);
+        // An entry of the message's own is told as the message, whatever it is called; a
+        // notification as itself.
+        tell_results(entry.ref, entry.dsn ? entry.id : entry.ref, entry.envelope, result, *path,
+                     needs.size);
         if (result.how == How::in_doubt) {
             tally.lost(path->name());
             break;
@@ -117,10 +125,14 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
         std::vector<Notice> notices;
         for (const std::uint32_t i : loaded.open) {
             update.done.push_back({i, Settled::refused});
-            if (proto::dsn_owed(entry.envelope, entry.envelope.recipients[i], proto::DsnAction::failed)) {
+            if (proto::dsn_owed(entry.envelope, entry.envelope.recipients[i],
+                                proto::DsnAction::failed)) {
                 notices.push_back({.recipient = i,
                                    .action = proto::DsnAction::failed,
-                                   .reply = {.code = 554, .enhanced = "5.6.3", .text = "no way out offers what the message needs", .close_after = false},
+                                   .reply = {.code = 554,
+                                             .enhanced = "5.6.3",
+                                             .text = "no way out offers what the message needs",
+                                             .close_after = false},
                                    .remote = {},
                                    .reason = "No way out offers what the message needs."});
             }
@@ -132,9 +144,11 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
         co_return;
     }
     const EntryUpdate update = next_step(*config, loaded, tally, attempted, batch);
-    const bool nothing_new = !attempted && update.done.empty() && update.delay_notified == loaded.delay_notified;
+    const bool nothing_new =
+        !attempted && update.done.empty() && update.delay_notified == loaded.delay_notified;
     if (nothing_new) {
-        spool_.put_back(entry.id, std::chrono::system_clock::now() + (pool.hurried() ? std::chrono::seconds(0) : no_way_pause));
+        spool_.put_back(entry.id, std::chrono::system_clock::now() +
+                                      (pool.hurried() ? std::chrono::seconds(0) : no_way_pause));
         co_return;
     }
     batch.update.push_back(update);
@@ -148,7 +162,8 @@ awaitable<void> Delivery::age_waiting() {
     old.states = {EntryState::ready, EntryState::deferred, EntryState::in_doubt};
     std::string after;
     for (;;) {
-        const auto page = co_await net::offload(offload_, [&] { return spool_.list(old, 100, after); });
+        const auto page =
+            co_await net::offload(offload_, [&] { return spool_.list(old, 100, after); });
         if (page.empty()) co_return;
         after = page.back().id;
         for (const EntryInfo& info : page) {
@@ -164,8 +179,8 @@ awaitable<void> Delivery::age_waiting() {
     }
 }
 
-EntryUpdate Delivery::next_step(const config::Config& config, const LoadedEntry& loaded, const Tally& tally,
-                                bool attempted, SpoolBatch& batch) {
+EntryUpdate Delivery::next_step(const config::Config& config, const LoadedEntry& loaded,
+                                const Tally& tally, bool attempted, SpoolBatch& batch) {
     const NewEntry& entry = loaded.entry;
     const auto now = std::chrono::system_clock::now();
     EntryUpdate update;
@@ -186,7 +201,8 @@ EntryUpdate Delivery::next_step(const config::Config& config, const LoadedEntry&
         } else {
             left.push_back(i);
             if (line.reply.code >= 400) {
-                update.last_reply = fmt::format("{} {} {}", line.reply.code, line.reply.enhanced, line.reply.text);
+                update.last_reply =
+                    fmt::format("{} {} {}", line.reply.code, line.reply.enhanced, line.reply.text);
             }
         }
     }
@@ -202,17 +218,20 @@ EntryUpdate Delivery::next_step(const config::Config& config, const LoadedEntry&
                                         .how = "expired",
                                         .reason = update.last_reply});
             if (!entry.dsn && proto::dsn_owed(entry.envelope, rcpt, proto::DsnAction::failed)) {
-                notices.push_back({.recipient = i,
-                                   .action = proto::DsnAction::failed,
-                                   .reply = tally.line(i).reply,
-                                   .remote = tally.line(i).path,
-                                   .reason = "It could not be delivered in time; we have given up."});
+                notices.push_back(
+                    {.recipient = i,
+                     .action = proto::DsnAction::failed,
+                     .reply = tally.line(i).reply,
+                     .remote = tally.line(i).path,
+                     .reason = "It could not be delivered in time; we have given up."});
             }
         }
     } else if (!left.empty() && !loaded.delay_notified && age >= config.delivery.retry.warn_after) {
         update.delay_notified = true;
         for (const std::size_t i : left) {
-            if (!proto::dsn_owed(entry.envelope, entry.envelope.recipients[i], proto::DsnAction::delayed)) continue;
+            if (!proto::dsn_owed(entry.envelope, entry.envelope.recipients[i],
+                                 proto::DsnAction::delayed))
+                continue;
             notices.push_back({.recipient = i,
                                .action = proto::DsnAction::delayed,
                                .reply = tally.line(i).reply,
@@ -221,22 +240,25 @@ EntryUpdate Delivery::next_step(const config::Config& config, const LoadedEntry&
         }
     }
     update.delay_notified = update.delay_notified || loaded.delay_notified;
-    update.next_attempt = now + (attempted ? retry_delay(config.delivery.retry, update.attempts, ports_.random())
-                                           : std::chrono::milliseconds(no_way_pause));
+    update.next_attempt =
+        now + (attempted ? retry_delay(config.delivery.retry, update.attempts, ports_.random())
+                         : std::chrono::milliseconds(no_way_pause));
     add_notices(batch, source_of(loaded), notices);
     tell_notices(entry.ref, entry.envelope, notices, batch.add.empty() ? "" : batch.add.back().id);
     return update;
 }
 
 awaitable<void> Delivery::record(SpoolBatch batch) {
-    // Outcomes may dip into the reserve; where even that fails, the entry stays as it was and is tried again: a
-    // duplicate is then possible, a loss is not.
+    // Outcomes may dip into the reserve; where even that fails, the entry stays as it was and is
+    // tried again: a duplicate is then possible, a loss is not.
     std::vector<std::string> ids;
     for (const EntryUpdate& update : batch.update) ids.push_back(update.id);
     const auto said = co_await commit(spool_, std::move(batch));
     if (said) co_return;
     for (const std::string& id : ids) {
-        events_.log(event::Level::error, "spool", fmt::format("the outcome of {} is not recorded: {}", id, said.error().message()));
+        events_.log(
+            event::Level::error, "spool",
+            fmt::format("the outcome of {} is not recorded: {}", id, said.error().message()));
         spool_.put_back(id, std::chrono::system_clock::now() + std::chrono::minutes(1));
     }
 }

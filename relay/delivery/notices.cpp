@@ -42,7 +42,11 @@ std::vector<Notice> owed_notices(const proto::Envelope& envelope, const Tally& t
             const Tally::Line& line = tally.line(i);
             if (action == proto::DsnAction::relayed && line.dsn_offered) continue;
             if (!proto::dsn_owed(envelope, envelope.recipients[i], action)) continue;
-            out.push_back({.recipient = i, .action = action, .reply = line.reply, .remote = line.path, .reason = {}});
+            out.push_back({.recipient = i,
+                           .action = action,
+                           .reply = line.reply,
+                           .remote = line.path,
+                           .reason = {}});
         }
     };
     add(Tally::Fate::refused, proto::DsnAction::failed);
@@ -51,13 +55,14 @@ std::vector<Notice> owed_notices(const proto::Envelope& envelope, const Tally& t
 }
 
 NewEntry make_notice_entry(const config::Config& config, const NoticeSource& source,
-                           const std::vector<Notice>& notices, const std::string& id, const std::string& random,
-                           WallTime now) {
+                           const std::vector<Notice>& notices, const std::string& id,
+                           const std::string& random, WallTime now) {
     const Original original = original_of(source.pieces);
     proto::DsnRequest request;
     request.hostname = config.server.hostname;
     const std::size_t at = config.server.contact.rfind('@');
-    request.from_domain = at == std::string::npos ? config.server.hostname : config.server.contact.substr(at + 1);
+    request.from_domain =
+        at == std::string::npos ? config.server.hostname : config.server.contact.substr(at + 1);
     request.contact = config.server.contact;
     request.ref = source.ref;
     request.own_ref = id;
@@ -76,8 +81,9 @@ NewEntry make_notice_entry(const config::Config& config, const NoticeSource& sou
         line.reason = notice.reason;
         line.last_attempt = notice.remote.empty() ? 0 : unix_seconds(now);
         if (notice.action == proto::DsnAction::delayed) {
-            line.will_retry_until = unix_seconds(
-                source.received + std::chrono::duration_cast<WallTime::duration>(config.delivery.retry.give_up));
+            line.will_retry_until =
+                unix_seconds(source.received + std::chrono::duration_cast<WallTime::duration>(
+                                                   config.delivery.retry.give_up));
         }
         request.recipients.push_back(std::move(line));
     }

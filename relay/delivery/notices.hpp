@@ -24,12 +24,13 @@ struct Notice {
     std::size_t recipient = 0;  ///< Into the envelope's.
     proto::DsnAction action = proto::DsnAction::failed;
     proto::Reply reply;
-    std::string remote;         ///< The path that said it; empty: we ourselves.
+    std::string remote;  ///< The path that said it; empty: we ourselves.
     std::string reason;
 };
 
-/// The notices owed for what an attempt settled (RFC 3461 4.1): `failed` for refusals, `relayed` for deliveries to
-/// a path without DSN where SUCCESS was asked for. None for the null reverse-path.
+/// The notices owed for what an attempt settled (RFC 3461 4.1): `failed` for refusals, `relayed`
+/// for deliveries to a path without DSN where SUCCESS was asked for. None for the null
+/// reverse-path.
 [[nodiscard]] std::vector<Notice> owed_notices(const proto::Envelope& envelope, const Tally& tally);
 
 /// One queue entry that carries all notices, due now. `id` and `random` are fresh references.

@@ -11,7 +11,8 @@ using clock = std::chrono::steady_clock;
 
 /// However long nothing is due: a clock that was set, or an entry's age, is noticed by then.
 constexpr std::chrono::seconds longest_sleep{30};
-/// While no path takes mail, how often entries are looked at that a delay notice or the end of patience may be owed for.
+/// While no path takes mail, how often entries are looked at that a delay notice or the end of
+/// patience may be owed for.
 constexpr std::chrono::minutes aging_interval{10};
 
 }  // namespace
@@ -48,8 +49,10 @@ awaitable<void> QueueRunner::run() {
         std::chrono::milliseconds sleep = longest_sleep;
         if (room_now > 0) {
             if (const auto next = spool_.next_due()) {
-                const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - std::chrono::system_clock::now());
-                sleep = std::clamp(left, std::chrono::milliseconds(1), std::chrono::milliseconds(longest_sleep));
+                const auto left = std::chrono::ceil<std::chrono::milliseconds>(
+                    *next - std::chrono::system_clock::now());
+                sleep = std::clamp(left, std::chrono::milliseconds(1),
+                                   std::chrono::milliseconds(longest_sleep));
             }
         }
         if (room_now == 0 && clock::now() - aged_ >= aging_interval) {

@@ -13,15 +13,15 @@
 
 namespace postern::relay {
 
-/// Takes due entries from the spool and deals them to the threads in turn, as many at a time as the paths that take
-/// mail have connections. Lives on one thread.
+/// Takes due entries from the spool and deals them to the threads in turn, as many at a time as the
+/// paths that take mail have connections. Lives on one thread.
 class QueueRunner {
   public:
     /// Runs `run_entry(id)` on one thread; the runner is told of its end by done().
     using Lane = std::function<void(std::string id)>;
 
-    QueueRunner(asio::io_context& context, Spool& spool, Delivery& delivery, std::function<PathSetPtr()> paths,
-                std::vector<Lane> lanes);
+    QueueRunner(asio::io_context& context, Spool& spool, Delivery& delivery,
+                std::function<PathSetPtr()> paths, std::vector<Lane> lanes);
 
     /// Until stop().
     [[nodiscard]] awaitable<void> run();

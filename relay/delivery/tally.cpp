@@ -17,9 +17,10 @@ Tally::Tally(std::size_t recipients, const std::vector<std::uint32_t>* which) : 
     for (std::size_t i = 0; i < recipients; ++i) members_.push_back(i);
 }
 
-void Tally::apply(const std::vector<proto::ClientSession::RecipientResult>& results, const std::string& path,
-                  bool dsn_offered) {
-    // 4xx to MAIL (or 421 up to DATA) before any recipient was accepted leaves the way to the next path free.
+void Tally::apply(const std::vector<proto::ClientSession::RecipientResult>& results,
+                  const std::string& path, bool dsn_offered) {
+    // 4xx to MAIL (or 421 up to DATA) before any recipient was accepted leaves the way to the next
+    // path free.
     for (const auto& result : results) {
         if (result.index >= lines_.size()) continue;
         Line& line = lines_[result.index];
@@ -32,7 +33,9 @@ void Tally::apply(const std::vector<proto::ClientSession::RecipientResult>& resu
         } else if (proto::is_path_trouble(result.reply)) {
             line.fate = Fate::open;
         } else if (result.reply.code >= 500) {
-            line.fate = proto::judges(result.stage, result.reply) == proto::Judges::message ? Fate::refused : Fate::open;
+            line.fate = proto::judges(result.stage, result.reply) == proto::Judges::message
+                            ? Fate::refused
+                            : Fate::open;
         } else if (result.stage == proto::UpstreamStage::mail || result.reply.code == 421) {
             line.fate = Fate::open;
         } else {
@@ -61,8 +64,9 @@ bool Tally::any(Fate fate) const {
 }
 
 bool Tally::all_refused() const {
-    return !members_.empty() &&
-           std::ranges::all_of(members_, [&](std::size_t i) { return lines_[i].fate == Fate::refused; });
+    return !members_.empty() && std::ranges::all_of(members_, [&](std::size_t i) {
+        return lines_[i].fate == Fate::refused;
+    });
 }
 
 const proto::Reply* Tally::first_refusal() const {

@@ -10,8 +10,8 @@
 
 namespace postern::relay {
 
-/// What has become of each recipient of one message during one wait or one spool attempt, over however many
-/// paths were tried. Pure.
+/// What has become of each recipient of one message during one wait or one spool attempt, over
+/// however many paths were tried. Pure.
 class Tally {
   public:
     enum class Fate : std::uint8_t {
@@ -19,28 +19,32 @@ class Tally {
         delivered,  ///< An upstream took responsibility.
         refused,    ///< 5xx that judges the message: final.
         deferred,   ///< 4xx to RCPT, DATA or the dot: to be retried later, not on another path now.
-        in_doubt,   ///< The final dot went, its answer was lost: only the same path may have it again.
+        in_doubt,   ///< The final dot went, its answer was lost: only the same path may have it
+                    ///< again.
     };
     struct Line {
         Fate fate = Fate::open;
         proto::Reply reply;  ///< The last word heard; code 0: none.
         proto::UpstreamStage stage = proto::UpstreamStage::connect;
-        std::string path;    ///< That said it.
+        std::string path;          ///< That said it.
         bool dsn_offered = false;  ///< The path took the DSN parameters over (RFC 3461 5.2.2).
     };
 
-    /// All recipients of the envelope, or those of `which`, are open; the others count as settled elsewhere.
+    /// All recipients of the envelope, or those of `which`, are open; the others count as settled
+    /// elsewhere.
     Tally(std::size_t recipients, const std::vector<std::uint32_t>* which = nullptr);
 
-    /// What an attempt on `path` said. `dot_lost`: recipients accepted and not answered are in doubt.
-    void apply(const std::vector<proto::ClientSession::RecipientResult>& results, const std::string& path,
-               bool dsn_offered);
+    /// What an attempt on `path` said. `dot_lost`: recipients accepted and not answered are in
+    /// doubt.
+    void apply(const std::vector<proto::ClientSession::RecipientResult>& results,
+               const std::string& path, bool dsn_offered);
     void lost(const std::string& path);
 
     [[nodiscard]] std::vector<std::size_t> open() const { return with(Fate::open); }
     [[nodiscard]] std::vector<std::size_t> with(Fate fate) const;
     [[nodiscard]] bool any(Fate fate) const;
-    /// Open ones are left and none of the rest was answered 4xx for good: worth another path in this wait.
+    /// Open ones are left and none of the rest was answered 4xx for good: worth another path in
+    /// this wait.
     [[nodiscard]] bool wants_next_path() const { return any(Fate::open); }
     [[nodiscard]] const Line& line(std::size_t recipient) const { return lines_[recipient]; }
     [[nodiscard]] const std::vector<std::size_t>& members() const noexcept { return members_; }

@@ -15,8 +15,9 @@ namespace {
 using Sample = event::Metrics::Sample;
 using Kind = event::Metrics::Kind;
 
-constexpr std::array states = {EntryState::ready, EntryState::active, EntryState::deferred, EntryState::in_doubt,
-                               EntryState::held,  EntryState::frozen, EntryState::damaged};
+constexpr std::array states = {EntryState::ready,    EntryState::active, EntryState::deferred,
+                               EntryState::in_doubt, EntryState::held,   EntryState::frozen,
+                               EntryState::damaged};
 constexpr std::chrono::hours queue_stuck_after{1};
 constexpr std::chrono::hours certificate_warning{24 * 14};
 
@@ -40,17 +41,24 @@ void Server::register_gauges() {
             const Spool::Stats stats = spool_->stats();
             std::vector<Sample> out;
             for (const EntryState state : states) {
-                out.push_back({{{"state", std::string(name(state))}}, value(stats, static_cast<std::size_t>(state))});
+                out.push_back({{{"state", std::string(name(state))}},
+                               value(stats, static_cast<std::size_t>(state))});
             }
             return out;
         };
     };
     metrics_->ask(Kind::gauge, "queue_entries", "Queued messages.",
-                  by_state([](const Spool::Stats& s, std::size_t i) { return static_cast<double>(s.entries[i]); }));
+                  by_state([](const Spool::Stats& s, std::size_t i) {
+                      return static_cast<double>(s.entries[i]);
+                  }));
     metrics_->ask(Kind::gauge, "queue_bytes", "Octets of queued messages.",
-                  by_state([](const Spool::Stats& s, std::size_t i) { return static_cast<double>(s.bytes[i]); }));
+                  by_state([](const Spool::Stats& s, std::size_t i) {
+                      return static_cast<double>(s.bytes[i]);
+                  }));
     metrics_->ask(Kind::gauge, "queue_oldest_seconds", "Age of the oldest queued message.",
-                  by_state([](const Spool::Stats& s, std::size_t i) { return s.oldest[i] ? seconds_since(*s.oldest[i]) : 0.0; }));
+                  by_state([](const Spool::Stats& s, std::size_t i) {
+                      return s.oldest[i] ? seconds_since(*s.oldest[i]) : 0.0;
+                  }));
     metrics_->ask(Kind::gauge, "spool_free_bytes", "Space left on the spool's volume.", [this] {
         return std::vector<Sample>{{{}, static_cast<double>(spool_->stats().free_bytes)}};
     });
@@ -65,8 +73,10 @@ void Server::register_gauges() {
         std::vector<Sample> out;
         for (const PathPtr& path : current_.get()->paths->paths) {
             const Breaker::State now = path->view().breaker;
-            for (const auto state : {Breaker::State::closed, Breaker::State::open, Breaker::State::half_open}) {
-                out.push_back({{{"upstream", path->name()}, {"state", std::string(name(state))}}, state == now ? 1.0 : 0.0});
+            for (const auto state :
+                 {Breaker::State::closed, Breaker::State::open, Breaker::State::half_open}) {
+                out.push_back({{{"upstream", path->name()}, {"state", std::string(name(state))}},
+                               state == now ? 1.0 : 0.0});
             }
         }
         return out;
@@ -78,62 +88,72 @@ void Server::register_gauges() {
         return std::vector<Sample>{{{}, static_cast<double>(bodies_.used())}};
     });
     metrics_->ask(Kind::counter, "events_dropped_total", "Events that a reader lost.", [this] {
-        return std::vector<Sample>{{{{"reader", "journal"}}, static_cast<double>(recorder_->dropped())},
-                                   {{{"reader", "log"}}, static_cast<double>(log_->dropped())}};
+        return std::vector<Sample>{
+            {{{"reader", "journal"}}, static_cast<double>(recorder_->dropped())},
+            {{{"reader", "log"}}, static_cast<double>(log_->dropped())}};
     });
-    metrics_->ask(Kind::gauge, "certificate_expiry_timestamp_seconds", "When a certificate ends.", [this] {
-        std::vector<Sample> out;
-        for (const net::CertificateInfo& one : current_.get()->tls->certificates()) {
-            out.push_back({{{"certificate", one.file}},
-                           std::chrono::duration<double>(one.not_after.time_since_epoch()).count()});
-        }
-        return out;
-    });
+    metrics_->ask(
+        Kind::gauge, "certificate_expiry_timestamp_seconds", "When a certificate ends.", [this] {
+            std::vector<Sample> out;
+            for (const net::CertificateInfo& one : current_.get()->tls->certificates()) {
+                out.push_back(
+                    {{{"certificate", one.file}},
+                     std::chrono::duration<double>(one.not_after.time_since_epoch()).count()});
+            }
+            return out;
+        });
 }
 
 void Server::look_after_alerts() {
     const Spool::Stats stats = spool_->stats();
-    const std::string path = config_->spool.path.empty() ? config_->server.state + "/spool" : config_->spool.path;
+    const std::string path =
+        config_->spool.path.empty() ? config_->server.state + "/spool" : config_->spool.path;
     const bool low = stats.free_bytes < current_.get()->config->spool.reserve * 2;
     if (low || disk_low_) {
-        events_->emit(event::AlertRaised{.kind = "disk_low",
-                                         .subject = path,
-                                         .text = fmt::format("{} MiB are left for the spool", stats.free_bytes >> 20U),
-                                         .action = "make space: below spool.reserve no mail is taken",
-                                         .resolved = !low,
-                                         .fields = {{"free_bytes", std::to_string(stats.free_bytes)}}});
+        events_->emit(event::AlertRaised{
+            .kind = "disk_low",
+            .subject = path,
+            .text = fmt::format("{} MiB are left for the spool", stats.free_bytes >> 20U),
+            .action = "make space: below spool.reserve no mail is taken",
+            .resolved = !low,
+            .fields = {{"free_bytes", std::to_string(stats.free_bytes)}}});
     }
     disk_low_ = low;
     for (const EntryState state : {EntryState::ready, EntryState::deferred, EntryState::in_doubt}) {
         const auto i = static_cast<std::size_t>(state);
-        const bool stuck = stats.oldest[i] && std::chrono::system_clock::now() - *stats.oldest[i] > queue_stuck_after;
+        const bool stuck = stats.oldest[i] &&
+                           std::chrono::system_clock::now() - *stats.oldest[i] > queue_stuck_after;
         if (!stuck && !queue_stuck_[i]) continue;
         queue_stuck_[i] = stuck;
         events_->emit(event::AlertRaised{
             .kind = "queue_stuck",
             .subject = std::string(name(state)),
-            .text = stuck ? fmt::format("{} messages wait, the oldest for {:.0f} s", stats.entries[i], seconds_since(*stats.oldest[i]))
+            .text = stuck ? fmt::format("{} messages wait, the oldest for {:.0f} s",
+                                        stats.entries[i], seconds_since(*stats.oldest[i]))
                           : "the queue moves again",
             .action = "see `postern queue list` for the last replies",
             .resolved = !stuck,
-            .fields = {{"age_s", stuck ? fmt::format("{:.0f}", seconds_since(*stats.oldest[i])) : "0"},
-                       {"entries", std::to_string(stats.entries[i])}}});
+            .fields = {
+                {"age_s", stuck ? fmt::format("{:.0f}", seconds_since(*stats.oldest[i])) : "0"},
+                {"entries", std::to_string(stats.entries[i])}}});
     }
     const bool down = current_.get()->paths->all_open(std::chrono::steady_clock::now());
     if (down || all_down_) {
-        events_->emit(event::AlertRaised{.kind = "all_upstreams_down",
-                                         .subject = "upstreams",
-                                         .text = down ? "no upstream takes mail; it is queued" : "an upstream takes mail again",
-                                         .action = "see `postern check` and the upstream_down alerts",
-                                         .resolved = !down});
+        events_->emit(event::AlertRaised{
+            .kind = "all_upstreams_down",
+            .subject = "upstreams",
+            .text = down ? "no upstream takes mail; it is queued" : "an upstream takes mail again",
+            .action = "see `postern check` and the upstream_down alerts",
+            .resolved = !down});
     }
     all_down_ = down;
     const std::uint64_t dropped = recorder_->dropped() + log_->dropped();
     if (dropped > events_dropped_told_) {
-        events_->emit(event::AlertRaised{.kind = "events_dropped",
-                                         .subject = "log",
-                                         .text = fmt::format("{} events or log lines were lost", dropped - events_dropped_told_),
-                                         .action = "see why log.target or the journal's disk is slow"});
+        events_->emit(event::AlertRaised{
+            .kind = "events_dropped",
+            .subject = "log",
+            .text = fmt::format("{} events or log lines were lost", dropped - events_dropped_told_),
+            .action = "see why log.target or the journal's disk is slow"});
         events_dropped_told_ = dropped;
     }
 }
@@ -143,15 +163,17 @@ void Server::look_after_certificates() {
     for (const net::CertificateInfo& one : current_.get()->tls->certificates()) {
         const bool soon = one.not_after - now < certificate_warning;
         if (!soon) continue;
-        const auto left = std::chrono::duration_cast<std::chrono::hours>(one.not_after - now).count();
-        events_->emit(event::AlertRaised{.kind = "certificate_expiring",
-                                         .subject = one.file,
-                                         .text = left < 0 ? one.file + " has expired"
-                                                          : fmt::format("{} ends in {} hours", one.file, left),
-                                         .action = "renew it; it is read again by itself",
-                                         .fields = {{"expires", std::to_string(std::chrono::duration_cast<std::chrono::seconds>(
-                                                                                   one.not_after.time_since_epoch())
-                                                                                   .count())}}});
+        const auto left =
+            std::chrono::duration_cast<std::chrono::hours>(one.not_after - now).count();
+        events_->emit(event::AlertRaised{
+            .kind = "certificate_expiring",
+            .subject = one.file,
+            .text = left < 0 ? one.file + " has expired"
+                             : fmt::format("{} ends in {} hours", one.file, left),
+            .action = "renew it; it is read again by itself",
+            .fields = {{"expires", std::to_string(std::chrono::duration_cast<std::chrono::seconds>(
+                                                      one.not_after.time_since_epoch())
+                                                      .count())}}});
     }
 }
 

@@ -12,7 +12,8 @@ namespace postern::relay {
 
 int serve(ServeOptions options) {
     try {
-        auto server = std::make_unique<Server>(std::move(options), process::Notifier::from_environment());
+        auto server =
+            std::make_unique<Server>(std::move(options), process::Notifier::from_environment());
         if (const auto started = server->start(); !started) {
             fmt::print(stderr, "postern: {}\n", started.error());
             return 1;

@@ -39,8 +39,8 @@ struct BoundSockets {
     std::vector<admin::AdminSocket> admin;
 };
 
-/// The composition root of `serve`: owns every object, and the order in which they start and stop. Made and run on
-/// the main thread.
+/// The composition root of `serve`: owns every object, and the order in which they start and stop.
+/// Made and run on the main thread.
 class Server {
   public:
     Server(ServeOptions options, process::Notifier notifier);
@@ -79,7 +79,7 @@ class Server {
 
     ServeOptions options_;
     process::Notifier notifier_;
-    config::ConfigPtr config_;   ///< At start: what `R` keys are read from.
+    config::ConfigPtr config_;  ///< At start: what `R` keys are read from.
     std::optional<process::StateLock> lock_;
     BoundSockets bound_;
 

@@ -29,16 +29,20 @@ constexpr std::chrono::milliseconds probe_every{500};
 /// What a session without an answer may still take of the drain for saying so.
 constexpr std::chrono::milliseconds last_words{1000};
 
-proto::Reply shutting_down() { return {421, "4.3.2", "service shuts down, try again later", true}; }
+proto::Reply shutting_down() {
+    return {421, "4.3.2", "service shuts down, try again later", true};
+}
 
 }  // namespace
 
 int Server::run() {
     for (const auto& thread : threads_) thread->start(*services_);
     api_ = std::make_unique<admin::Api>(admin_ports());
-    chores_ = std::make_unique<net::TaskGroup>(house_.get_executor(), [this](std::string_view what) {
-        events_->log(event::Level::error, "internal", fmt::format("a task ended with an exception: {}", what));
-    });
+    chores_ =
+        std::make_unique<net::TaskGroup>(house_.get_executor(), [this](std::string_view what) {
+            events_->log(event::Level::error, "internal",
+                         fmt::format("a task ended with an exception: {}", what));
+        });
     signals_.add(SIGTERM);
     signals_.add(SIGINT);
     signals_.add(SIGHUP);
@@ -50,12 +54,14 @@ int Server::run() {
     watch_ = std::make_unique<net::FileWatch>(house_.get_executor(), [this] {
         const admin::ReloadOutcome outcome = reload_on_house();
         events_->log(outcome.ok ? event::Level::info : event::Level::error, "tls",
-                     outcome.ok ? "certificates were read again" : "certificates changed and cannot be read: " + outcome.error);
+                     outcome.ok ? "certificates were read again"
+                                : "certificates changed and cannot be read: " + outcome.error);
     });
     watch_certificates();
     start_listening();
     listening_.store(true);
-    events_->log(event::Level::info, "serve", fmt::format("postern {} serves {}", process::version(), config_->server.hostname));
+    events_->log(event::Level::info, "serve",
+                 fmt::format("postern {} serves {}", process::version(), config_->server.hostname));
     notifier_.ready();
     house_.run();
 
@@ -65,7 +71,8 @@ int Server::run() {
     runner_ready_.store(nullptr);
     spool_->stop();
     const auto keep = std::chrono::system_clock::now() - policy::LoginGuard::Settings{}.known_for;
-    if (!accounts_->flush(keep)) events_->log(event::Level::error, "auth", "last logins could not be written");
+    if (!accounts_->flush(keep))
+        events_->log(event::Level::error, "auth", "last logins could not be written");
     events_->log(event::Level::info, "serve", "stopped");
     recorder_->stop();
     log_->stop();
@@ -80,8 +87,8 @@ void Server::start_listening() {
                               ? "421 4.7.0 too many connections, try again later\r\n"
                               : "";
         // The first thread accepts: what it keeps for itself wakes nobody.
-        listeners_.push_back(
-            std::make_unique<net::Listener>(threads_.front()->context(), bound_.listeners[i], workers_, options));
+        listeners_.push_back(std::make_unique<net::Listener>(
+            threads_.front()->context(), bound_.listeners[i], workers_, options));
         threads_.front()->post([this, listener = listeners_.back().get()] {
             threads_.front()->tasks().spawn(listener->run());
         });
@@ -109,7 +116,8 @@ awaitable<void> Server::drain() {
     draining_.store(true);
     notifier_.stopping();
     const auto patience = current_.get()->config->server.drain;
-    events_->log(event::Level::info, "serve", fmt::format("shutting down within {} ms", patience.count()));
+    events_->log(event::Level::info, "serve",
+                 fmt::format("shutting down within {} ms", patience.count()));
     const auto until = clock::now() + patience;
     runner_->stop();
     threads_.front()->post([this] {
@@ -161,18 +169,20 @@ awaitable<void> Server::housekeeping() {
         const auto steady_now = clock::now();
         const std::chrono::duration<double> jump = (wall_now - wall) - (steady_now - steady);
         if (std::abs(jump.count()) > 5) {
-            events_->emit(event::AlertRaised{.kind = "clock_jumped",
-                                             .subject = "clock",
-                                             .text = fmt::format("the clock was set by {:.0f} s", jump.count()),
-                                             .action = "see that time is kept by NTP; limits run on another clock",
-                                             .fields = {{"s", fmt::format("{:.0f}", jump.count())}}});
+            events_->emit(event::AlertRaised{
+                .kind = "clock_jumped",
+                .subject = "clock",
+                .text = fmt::format("the clock was set by {:.0f} s", jump.count()),
+                .action = "see that time is kept by NTP; limits run on another clock",
+                .fields = {{"s", fmt::format("{:.0f}", jump.count())}}});
         }
         wall = wall_now;
         steady = steady_now;
         look_after_alerts();
         if (++ticks % 6 == 0) {  // twice a minute
             (void)co_await net::offload(offload_, [this] {
-                const auto keep = std::chrono::system_clock::now() - policy::LoginGuard::Settings{}.known_for;
+                const auto keep =
+                    std::chrono::system_clock::now() - policy::LoginGuard::Settings{}.known_for;
                 return accounts_->flush(keep).has_value();
             });
             // Handshakes by the hundred leave their memory in the allocator.
@@ -191,37 +201,43 @@ awaitable<void> Server::probe_paths() {
         for (const PathPtr& path : current_.get()->paths->paths) {
             if (!path->claim_probe(clock::now())) continue;
             NetworkThread* thread = threads_[next++ % threads_.size()].get();
-            thread->post([thread, path] { thread->tasks().spawn(thread->upstreams().probe(path)); });
+            thread->post(
+                [thread, path] { thread->tasks().spawn(thread->upstreams().probe(path)); });
         }
     }
 }
 
 void Server::account_changed(const std::string& account, auth::Change change) {
     if (change == auth::Change::suspended || change == auth::Change::released) {
-        spool_->freeze(account, change == auth::Change::suspended, [this, account](result<void> said) {
-            if (!said) {
-                events_->log(event::Level::error, "spool",
-                             fmt::format("the mail of {} could not be frozen or thawed: {}", account, said.error().message()));
-            }
-        });
+        spool_->freeze(
+            account, change == auth::Change::suspended, [this, account](result<void> said) {
+                if (!said) {
+                    events_->log(event::Level::error, "spool",
+                                 fmt::format("the mail of {} could not be frozen or thawed: {}",
+                                             account, said.error().message()));
+                }
+            });
     }
     const bool ends = change == auth::Change::suspended || change == auth::Change::removed ||
                       change == auth::Change::password;
     if (!ends) return;
     for (const auto& thread : threads_) {
         thread->post([t = thread.get(), account] {
-            t->end_sessions(account, {421, "4.7.0", "this account has changed, log in again", true});
+            t->end_sessions(account,
+                            {421, "4.7.0", "this account has changed, log in again", true});
         });
     }
 }
 
 admin::ReloadOutcome Server::reload() {
     // Asked for by the API on a pool thread: the reload itself happens on the main thread.
-    if (draining_.load()) return {.ok = false, .error = "the relay is shutting down", .changed = {}};
+    if (draining_.load())
+        return {.ok = false, .error = "the relay is shutting down", .changed = {}};
     auto promise = std::make_shared<std::promise<admin::ReloadOutcome>>();
     auto answer = promise->get_future();
     asio::post(house_, [this, promise] { promise->set_value(reload_on_house()); });
-    if (answer.wait_for(seconds(20)) != std::future_status::ready) return {.ok = false, .error = "the relay is busy", .changed = {}};
+    if (answer.wait_for(seconds(20)) != std::future_status::ready)
+        return {.ok = false, .error = "the relay is busy", .changed = {}};
     return answer.get();
 }
 
@@ -248,7 +264,8 @@ admin::ReloadOutcome Server::reload_on_house() {
     parts.events = events_.get();
     parts.before = current_.get();
     parts.path_freed = [this] {
-        for (const auto& thread : threads_) thread->post([&pool = thread->upstreams()] { pool.shed(); });
+        for (const auto& thread : threads_)
+            thread->post([&pool = thread->upstreams()] { pool.shed(); });
         runner_->wake();
     };
     const bool resolvers = parts.before->config->dns.resolvers != loaded.config->dns.resolvers;
@@ -263,10 +280,12 @@ admin::ReloadOutcome Server::reload_on_house() {
     guard_.set({.mode = (*snapshot)->policy.rules[policy::Rule::login_guard]});
     if (resolvers) {
         for (const auto& thread : threads_) {
-            thread->post([t = thread.get(), servers = now.dns.resolvers] { t->use_resolvers(servers); });
+            thread->post(
+                [t = thread.get(), servers = now.dns.resolvers] { t->use_resolvers(servers); });
         }
     }
-    for (const std::string& notice : loaded.notices) events_->log(event::Level::warning, "configuration", notice);
+    for (const std::string& notice : loaded.notices)
+        events_->log(event::Level::warning, "configuration", notice);
     for (const config::Difference& change : changes) outcome.changed.push_back(change.key);
     watch_certificates();
     look_after_certificates();
@@ -289,7 +308,8 @@ std::vector<std::string> Server::unready() const {
     std::vector<std::string> out;
     if (!listening_.load()) out.emplace_back("not listening yet");
     if (draining_.load()) out.emplace_back("shutting down");
-    if (spool_failing_.load() || !spool_->stats().writable) out.emplace_back("the spool cannot be written");
+    if (spool_failing_.load() || !spool_->stats().writable)
+        out.emplace_back("the spool cannot be written");
     if (!accounts_->count()) out.emplace_back("the account store cannot be read");
     return out;
 }
@@ -311,7 +331,8 @@ admin::Ports Server::admin_ports() {
         return it->second;
     };
     out.drop_with_dsn = [this](const EntrySelector& which, const std::string& reason) {
-        return drop_with_notice(*spool_, *current_.get()->config, services_->make_ref, which, reason);
+        return drop_with_notice(*spool_, *current_.get()->config, services_->make_ref, which,
+                                reason);
     };
     out.version = std::string(process::version());
     out.commit = std::string(process::commit());

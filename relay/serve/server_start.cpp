@@ -1,12 +1,13 @@
-// From a loaded configuration to a process that serves: binding, giving up rights, opening what is kept.
+// From a loaded configuration to a process that serves: binding, giving up rights, opening what is
+// kept.
 
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <ctime>
 #include <filesystem>
 #include <set>
-#include <ctime>
 #include <utility>
 
 #include <fmt/chrono.h>
@@ -31,8 +32,9 @@ std::string make_ref() {
     // Without random octets nothing may go on: references and boundaries must not repeat.
     if (RAND_bytes(random.data(), static_cast<int>(random.size())) != 1) std::abort();
     const auto now = std::chrono::system_clock::now().time_since_epoch();
-    return proto::make_ref(
-        static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()), random);
+    return proto::make_ref(static_cast<std::uint64_t>(
+                               std::chrono::duration_cast<std::chrono::milliseconds>(now).count()),
+                           random);
 }
 
 double random_share() {
@@ -42,8 +44,9 @@ double random_share() {
 }
 
 std::string address_text(const config::Listen& listen) {
-    return listen.address.find(':') == std::string::npos ? fmt::format("{}:{}", listen.address, listen.port)
-                                                         : fmt::format("[{}]:{}", listen.address, listen.port);
+    return listen.address.find(':') == std::string::npos
+               ? fmt::format("{}:{}", listen.address, listen.port)
+               : fmt::format("[{}]:{}", listen.address, listen.port);
 }
 
 event::LogTarget log_target(const config::LogTarget& target) {
@@ -81,7 +84,8 @@ Server::~Server() = default;
 
 Started Server::start() {
     // As many descriptors as we may have: each connection takes one.
-    if (rlimit files{}; ::getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+    if (rlimit files{};
+        ::getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
         files.rlim_cur = files.rlim_max;
         (void)::setrlimit(RLIMIT_NOFILE, &files);
     }
@@ -95,7 +99,8 @@ Started Server::start() {
     parts.tickets = tickets_;
     parts.events = events_.get();
     parts.path_freed = [this] {
-        for (const auto& thread : threads_) thread->post([&pool = thread->upstreams()] { pool.shed(); });
+        for (const auto& thread : threads_)
+            thread->post([&pool = thread->upstreams()] { pool.shed(); });
         if (runner_) runner_->wake();
     };
     auto snapshot = make_snapshot(config_, parts);
@@ -103,7 +108,8 @@ Started Server::start() {
     current_.set(*snapshot);
     make_services();
     for (std::size_t i = 0; i < threads; ++i) {
-        threads_.push_back(std::make_unique<NetworkThread>(i, threads, config_->dns.resolvers, *events_));
+        threads_.push_back(
+            std::make_unique<NetworkThread>(i, threads, config_->dns.resolvers, *events_));
     }
     for (const auto& thread : threads_) {
         thread->upstreams().ask_others = [this, self = thread.get()] {
@@ -125,8 +131,8 @@ Started Server::start() {
             });
         });
     }
-    runner_ = std::make_unique<QueueRunner>(house_, *spool_, *delivery_, [this] { return current_.get()->paths; },
-                                            std::move(lanes));
+    runner_ = std::make_unique<QueueRunner>(
+        house_, *spool_, *delivery_, [this] { return current_.get()->paths; }, std::move(lanes));
     runner_ready_.store(runner_.get());
     register_gauges();
     return {};
@@ -138,7 +144,8 @@ Started Server::bind_and_drop() {
     std::vector<process::PassedSocket> passed = process::passed_sockets();
     for (const config::Listen& listen : config_->server.listen) {
         const auto it = std::ranges::find_if(passed, [&](const process::PassedSocket& socket) {
-            return socket.descriptor >= 0 && socket.port == listen.port && socket.address == listen.address;
+            return socket.descriptor >= 0 && socket.port == listen.port &&
+                   socket.address == listen.address;
         });
         if (it != passed.end()) {
             bound_.listeners.push_back(std::exchange(it->descriptor, -1));
@@ -146,7 +153,8 @@ Started Server::bind_and_drop() {
         }
         const auto fd = net::open_listening_socket(address_text(listen));
         if (!fd) {
-            return fmt::format("server.listen: cannot listen on {}: {}", address_text(listen), fd.error().message());
+            return fmt::format("server.listen: cannot listen on {}: {}", address_text(listen),
+                               fd.error().message());
         }
         bound_.listeners.push_back(*fd);
     }
@@ -156,8 +164,9 @@ Started Server::bind_and_drop() {
     settings.metrics_from = [this] { return current_.get()->config->server.metrics_from; };
     for (const config::AdminListen& place : config_->server.admin) {
         for (process::PassedSocket& socket : passed) {
-            const bool same = place.path.empty() ? socket.address == place.address && socket.port == place.port
-                                                 : socket.address == place.path;
+            const bool same = place.path.empty()
+                                  ? socket.address == place.address && socket.port == place.port
+                                  : socket.address == place.path;
             if (socket.descriptor >= 0 && same) {
                 settings.inherited.push_back({place, std::exchange(socket.descriptor, -1)});
             }
@@ -166,16 +175,19 @@ Started Server::bind_and_drop() {
     for (const process::PassedSocket& unused : passed) {
         if (unused.descriptor >= 0) ::close(unused.descriptor);
     }
-    process::Holder holder{.pid = ::getpid(),
-                           .admin = config_->admin_socket(),
-                           .version = std::string(process::version()),
-                           .started = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)))};
+    process::Holder holder{
+        .pid = ::getpid(),
+        .admin = config_->admin_socket(),
+        .version = std::string(process::version()),
+        .started = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)))};
     auto lock = process::StateLock::take(config_->server.state, holder);
     if (!lock) {
         if (lock.error() == boost::system::errc::resource_unavailable_try_again) {
             const auto other = process::StateLock::holder(config_->server.state);
-            return fmt::format("{}: another postern (pid {}) serves this state; stop it, or use another server.state",
-                               config_->server.state, other ? other->pid : 0);
+            return fmt::format(
+                "{}: another postern (pid {}) serves this state; stop it, or use another "
+                "server.state",
+                config_->server.state, other ? other->pid : 0);
         }
         return fmt::format("{}/lock: {}", config_->server.state, lock.error().message());
     }
@@ -190,7 +202,8 @@ Started Server::bind_and_drop() {
             return net::offload(offload_, std::move(work));
         });
     for (const auto& failure : admin_->open(user->user.uid, user->user.gid)) {
-        return fmt::format("server.admin: cannot listen on {}: {}", failure.place, failure.error.message());
+        return fmt::format("server.admin: cannot listen on {}: {}", failure.place,
+                           failure.error.message());
     }
     // The log file may stand where only root may make it.
     event::LineWriter::Settings log;
@@ -211,12 +224,15 @@ Started Server::open_events() {
     metrics_ = std::make_unique<event::Metrics>(std::string(process::version()));
     event::Journal::Settings settings;
     settings.folder = config_->server.state + "/events";
-    settings.retention = std::chrono::duration_cast<std::chrono::seconds>(config_->log.event_retention);
+    settings.retention =
+        std::chrono::duration_cast<std::chrono::seconds>(config_->log.event_retention);
     auto journal = event::Journal::open(std::move(settings), std::chrono::system_clock::now());
-    if (!journal) return fmt::format("{}/events: {}", config_->server.state, journal.error().message());
+    if (!journal)
+        return fmt::format("{}/events: {}", config_->server.state, journal.error().message());
     const std::uint64_t seq = journal->next_seq();
     recorder_ = std::make_unique<event::Recorder>(std::move(*journal), log_.get());
-    events_ = std::make_unique<event::FanOut>(seq, std::vector<event::Reader*>{metrics_.get()}, recorder_.get());
+    events_ = std::make_unique<event::FanOut>(seq, std::vector<event::Reader*>{metrics_.get()},
+                                              recorder_.get());
     for (const std::string& notice : options_.loaded.notices) {
         events_->log(event::Level::warning, "configuration", notice);
     }
@@ -234,7 +250,8 @@ Started Server::open_accounts() {
     auto key = auth::load_or_make_key(state / "keys" / "fake_salt.key", auth::system_random());
     if (!key) return key.error().text;
     passwords_ = std::make_unique<auth::PasswordMemory>();
-    auto sasl = auth::SaslServer::start({}, *accounts_, *passwords_, auth::FakeVerifiers(std::move(*key)));
+    auto sasl =
+        auth::SaslServer::start({}, *accounts_, *passwords_, auth::FakeVerifiers(std::move(*key)));
     if (!sasl) return sasl.error().text;
     sasl_ = std::move(*sasl);
     auth_pool_ = std::make_unique<auth::AuthPool>();
@@ -243,32 +260,37 @@ Started Server::open_accounts() {
     const policy::LoginGuard::Settings guard{};
     if (const auto pairs = accounts_->known_pairs(now - guard.known_for)) {
         for (const auth::KnownPair& pair : *pairs) {
-            guard_.load_known(pair.source, pair.account,
-                              std::chrono::duration_cast<std::chrono::seconds>(now - pair.last_seen),
-                              std::chrono::steady_clock::now());
+            guard_.load_known(
+                pair.source, pair.account,
+                std::chrono::duration_cast<std::chrono::seconds>(now - pair.last_seen),
+                std::chrono::steady_clock::now());
         }
     }
-    subscription_ = accounts_->subscribe(
-        [this](std::string_view account, auth::Change change) { account_changed(std::string(account), change); });
+    subscription_ = accounts_->subscribe([this](std::string_view account, auth::Change change) {
+        account_changed(std::string(account), change);
+    });
     return {};
 }
 
 Started Server::open_spool() {
     files_ = posix_file_system();
     Spool::Settings settings;
-    settings.path = config_->spool.path.empty() ? config_->server.state + "/spool" : config_->spool.path;
+    settings.path =
+        config_->spool.path.empty() ? config_->server.state + "/spool" : config_->spool.path;
     settings.reserve = config_->spool.reserve;
     const std::string path = settings.path;
     Spool::Observer observer;
-    observer.failed = [this, path](std::string_view kind, const std::string& file, const std::string& error) {
+    observer.failed = [this, path](std::string_view kind, const std::string& file,
+                                   const std::string& error) {
         events_->emit(event::SpoolError{.kind = std::string(kind), .path = file, .error = error});
         spool_failing_.store(true);
-        events_->emit(event::AlertRaised{.kind = "spool_failed",
-                                         .subject = path,
-                                         .text = fmt::format("the spool cannot {} {}: {}",
-                                                             kind == "full" ? "grow" : kind, file, error),
-                                         .action = "make space, or mend the disk; mail that cannot be stored hears 452",
-                                         .fields = {{"error", error}}});
+        events_->emit(event::AlertRaised{
+            .kind = "spool_failed",
+            .subject = path,
+            .text = fmt::format("the spool cannot {} {}: {}", kind == "full" ? "grow" : kind, file,
+                                error),
+            .action = "make space, or mend the disk; mail that cannot be stored hears 452",
+            .fields = {{"error", error}}});
     };
     observer.recovered = [this, path] {
         spool_failing_.store(false);
@@ -277,12 +299,14 @@ Started Server::open_spool() {
                                          .text = "the spool can be written again",
                                          .resolved = true});
     };
-    observer.damaged = [this](const std::string& id, const std::string& where, const std::string& why) {
+    observer.damaged = [this](const std::string& id, const std::string& where,
+                              const std::string& why) {
         events_->emit(event::SpoolError{.kind = "damaged", .path = where, .error = why});
         events_->emit(event::AlertRaised{
             .kind = "entry_damaged",
             .subject = id,
-            .text = fmt::format("spool entry {} is damaged ({}); it was set aside as {}", id, why, where),
+            .text = fmt::format("spool entry {} is damaged ({}); it was set aside as {}", id, why,
+                                where),
             .action = "look at the file; what it holds will not be sent"});
     };
     observer.batch_committed = [this](std::size_t entries, double seconds) {
@@ -293,12 +317,14 @@ Started Server::open_spool() {
         if (QueueRunner* runner = runner_ready_.load()) runner->wake();
     };
     auto spool = Spool::open(*files_, std::move(settings), std::move(observer));
-    if (!spool) return fmt::format("{}: the spool cannot be opened: {}", path, spool.error().message());
+    if (!spool)
+        return fmt::format("{}: the spool cannot be opened: {}", path, spool.error().message());
     spool_ = std::move(*spool);
     return freeze_as_suspended();
 }
 
-/// What was suspended or released while no relay ran, or just before a crash, holds for the mail that is queued, too.
+/// What was suspended or released while no relay ran, or just before a crash, holds for the mail
+/// that is queued, too.
 Started Server::freeze_as_suspended() {
     std::set<std::string> suspended;
     auth::AccountFilter filter;
@@ -306,13 +332,16 @@ Started Server::freeze_as_suspended() {
     std::string cursor;
     for (;;) {
         const auto page = accounts_->list(filter, cursor, 1000);
-        if (!page) return fmt::format("the account store cannot be read: {}", page.error().message());
+        if (!page)
+            return fmt::format("the account store cannot be read: {}", page.error().message());
         for (const auth::AccountView& view : page->items) suspended.insert(view.account->name);
         if (!page->next) break;
         cursor = *page->next;
     }
     const auto report = [this](result<void> said) {
-        if (!said) events_->log(event::Level::error, "spool", "frozen mail could not be recorded: " + said.error().message());
+        if (!said)
+            events_->log(event::Level::error, "spool",
+                         "frozen mail could not be recorded: " + said.error().message());
     };
     for (const std::string& account : spool_->frozen_accounts()) {
         if (suspended.erase(account) == 0) spool_->freeze(account, false, report);
@@ -329,22 +358,23 @@ void Server::make_services() {
                         .make_ref = make_ref,
                         .random = random_share},
         *spool_, offload_, *events_);
-    services_.emplace(Services{.current = current_,
-                               .sasl = *sasl_,
-                               .accounts = *accounts_,
-                               .auth_pool = *auth_pool_,
-                               .guard = guard_,
-                               .limits = limits_,
-                               .delivery = *delivery_,
-                               .spool = *spool_,
-                               .events = *events_,
-                               .bodies = bodies_,
-                               .sources = sources_,
-                               .accounts_connected = accounts_connected_,
-                               .connections = connections_,
-                               .sessions_made = sessions_made_,
-                               .by_listener = std::vector<std::atomic<std::int64_t>>(config_->server.listen.size()),
-                               .make_ref = make_ref});
+    services_.emplace(Services{
+        .current = current_,
+        .sasl = *sasl_,
+        .accounts = *accounts_,
+        .auth_pool = *auth_pool_,
+        .guard = guard_,
+        .limits = limits_,
+        .delivery = *delivery_,
+        .spool = *spool_,
+        .events = *events_,
+        .bodies = bodies_,
+        .sources = sources_,
+        .accounts_connected = accounts_connected_,
+        .connections = connections_,
+        .sessions_made = sessions_made_,
+        .by_listener = std::vector<std::atomic<std::int64_t>>(config_->server.listen.size()),
+        .make_ref = make_ref});
 }
 
 }  // namespace postern::relay

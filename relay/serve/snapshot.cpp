@@ -24,11 +24,13 @@ policy::Mode mode_of(config::Mode mode) {
     return policy::Mode::off;
 }
 
-/// How many sessions the descriptors of this process allow, beside its upstream connections, files and the rest.
+/// How many sessions the descriptors of this process allow, beside its upstream connections, files
+/// and the rest.
 std::size_t descriptor_room(const config::Config& config) {
     constexpr std::uint64_t others = 256;
     rlimit files{};
-    if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY) return config.resources.max_connections;
+    if (::getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == RLIM_INFINITY)
+        return config.resources.max_connections;
     std::uint64_t taken = others;
     for (const config::Upstream& upstream : config.upstream) taken += upstream.concurrency;
     return files.rlim_cur > taken + 16 ? static_cast<std::size_t>(files.rlim_cur - taken) : 16;
@@ -41,18 +43,21 @@ policy::Settings policy_settings(const config::Config& config) {
     out.rules.set(policy::Rule::login_guard, mode_of(config.rules.login_guard));
     out.rules.set(policy::Rule::limits, mode_of(config.rules.limits));
     for (const auto& [name, plan] : config.limits) {
-        out.plans[name] = policy::PlanLimits{.messages = plan.messages, .recipients = plan.recipients};
+        out.plans[name] =
+            policy::PlanLimits{.messages = plan.messages, .recipients = plan.recipients};
     }
     out.max_size = config.message.max_size;
     out.max_recipients = config.message.max_recipients;
-    out.max_connections = std::min<std::size_t>(config.resources.max_connections, descriptor_room(config));
+    out.max_connections =
+        std::min<std::size_t>(config.resources.max_connections, descriptor_room(config));
     out.max_connections_per_source = config.resources.max_connections_per_source;
     out.max_connections_per_account = config.resources.max_connections_per_account;
     out.contact = config.server.contact;
     return out;
 }
 
-std::shared_ptr<const proto::SessionSettings> session_settings(const config::Config& config, bool implicit) {
+std::shared_ptr<const proto::SessionSettings> session_settings(const config::Config& config,
+                                                               bool implicit) {
     auto out = std::make_shared<proto::SessionSettings>();
     out->hostname = config.server.hostname;
     out->implicit_tls = implicit;
@@ -63,8 +68,9 @@ std::shared_ptr<const proto::SessionSettings> session_settings(const config::Con
 }
 
 bool same(const config::Upstream& a, const config::Upstream& b) {
-    return a.name == b.name && a.role == b.role && a.address == b.address && a.implicit_tls == b.implicit_tls &&
-           a.tls == b.tls && a.ca == b.ca && a.insecure == b.insecure && a.username == b.username &&
+    return a.name == b.name && a.role == b.role && a.address == b.address &&
+           a.implicit_tls == b.implicit_tls && a.tls == b.tls && a.ca == b.ca &&
+           a.insecure == b.insecure && a.username == b.username &&
            a.password.reveal() == b.password.reveal() && a.concurrency == b.concurrency;
 }
 
@@ -72,12 +78,14 @@ made<PathSetPtr> make_paths(const config::Config& config, const SnapshotParts& p
     auto set = std::make_shared<PathSet>();
     for (const config::Upstream& upstream : config.upstream) {
         if (parts.before && parts.before->config->server.hostname == config.server.hostname) {
-            if (PathPtr old = parts.before->paths->find(upstream.name); old && same(old->settings().upstream, upstream)) {
+            if (PathPtr old = parts.before->paths->find(upstream.name);
+                old && same(old->settings().upstream, upstream)) {
                 set->paths.push_back(std::move(old));
                 continue;
             }
         }
-        PathSettings settings{.upstream = upstream, .tls = nullptr, .hostname = config.server.hostname};
+        PathSettings settings{
+            .upstream = upstream, .tls = nullptr, .hostname = config.server.hostname};
         if (upstream.tls != config::UpstreamTls::none) {
             net::TlsClientOptions options;
             if (!upstream.ca.empty()) options.ca_file = upstream.ca;
@@ -92,8 +100,9 @@ made<PathSetPtr> make_paths(const config::Config& config, const SnapshotParts& p
     // Primaries first, each role in the order of the file.
     std::vector<PathPtr> ordered;
     for (const auto role : {config::UpstreamRole::primary, config::UpstreamRole::fallback}) {
-        std::ranges::copy_if(set->paths, std::back_inserter(ordered),
-                             [&](const PathPtr& path) { return path->settings().upstream.role == role; });
+        std::ranges::copy_if(set->paths, std::back_inserter(ordered), [&](const PathPtr& path) {
+            return path->settings().upstream.role == role;
+        });
     }
     set->paths = std::move(ordered);
     return PathSetPtr(std::move(set));
@@ -101,10 +110,12 @@ made<PathSetPtr> make_paths(const config::Config& config, const SnapshotParts& p
 
 }  // namespace
 
-boost::system::result<SnapshotPtr, std::string> make_snapshot(config::ConfigPtr config, const SnapshotParts& parts) {
+boost::system::result<SnapshotPtr, std::string> make_snapshot(config::ConfigPtr config,
+                                                              const SnapshotParts& parts) {
     auto out = std::make_shared<Snapshot>();
     std::vector<net::CertificateFiles> files;
-    for (const config::Certificate& one : config->tls.all()) files.push_back({one.certificate, one.key});
+    for (const config::Certificate& one : config->tls.all())
+        files.push_back({one.certificate, one.key});
     auto tls = net::TlsServer::load(files, parts.tickets);
     if (!tls) return tls.error().file + ": " + tls.error().what;
     auto paths = make_paths(*config, parts);
@@ -117,7 +128,8 @@ boost::system::result<SnapshotPtr, std::string> make_snapshot(config::ConfigPtr 
     out->config = std::move(config);
     if (parts.before) {
         for (const PathPtr& old : parts.before->paths->paths) {
-            if (std::ranges::find(out->paths->paths, old) == out->paths->paths.end()) old->retired.store(true);
+            if (std::ranges::find(out->paths->paths, old) == out->paths->paths.end())
+                old->retired.store(true);
         }
     }
     return SnapshotPtr(std::move(out));

@@ -10,13 +10,13 @@ namespace postern::relay {
 struct SnapshotParts {
     std::shared_ptr<net::TicketKeys> tickets;
     event::Stream* events = nullptr;
-    SnapshotPtr before;                 ///< Null at start; paths that did not change are taken over.
-    std::function<void()> path_freed;   ///< Path::on_free
+    SnapshotPtr before;                ///< Null at start; paths that did not change are taken over.
+    std::function<void()> path_freed;  ///< Path::on_free
 };
 
-/// Loads certificates, makes the paths and the policy's settings. Error: a sentence that names the file and what is
-/// wrong with it.
-[[nodiscard]] boost::system::result<SnapshotPtr, std::string> make_snapshot(config::ConfigPtr config,
-                                                                           const SnapshotParts& parts);
+/// Loads certificates, makes the paths and the policy's settings. Error: a sentence that names the
+/// file and what is wrong with it.
+[[nodiscard]] boost::system::result<SnapshotPtr, std::string> make_snapshot(
+    config::ConfigPtr config, const SnapshotParts& parts);
 
 }  // namespace postern::relay

@@ -21,14 +21,15 @@ net::ResolverOptions resolver_options(std::vector<std::string> servers) {
 net::TaskGroup::Failed failed(event::Stream& events) {
     // An exception that reaches here is a bug of ours: it ends one connection, never the process.
     return [&events](std::string_view what) {
-        events.log(event::Level::error, "internal", fmt::format("a task ended with an exception: {}", what));
+        events.log(event::Level::error, "internal",
+                   fmt::format("a task ended with an exception: {}", what));
     };
 }
 
 }  // namespace
 
-NetworkThread::NetworkThread(std::size_t index, std::size_t threads, std::vector<std::string> resolvers,
-                             event::Stream& events)
+NetworkThread::NetworkThread(std::size_t index, std::size_t threads,
+                             std::vector<std::string> resolvers, event::Stream& events)
     : index_(index),
       events_(events),
       context_(1),
@@ -37,17 +38,25 @@ NetworkThread::NetworkThread(std::size_t index, std::size_t threads, std::vector
       chores_(context_.get_executor(), failed(events)),
       resolvers_([&] {
           std::vector<std::unique_ptr<net::Resolver>> out;
-          out.push_back(std::make_unique<net::Resolver>(context_, resolver_options(std::move(resolvers))));
+          out.push_back(
+              std::make_unique<net::Resolver>(context_, resolver_options(std::move(resolvers))));
           return out;
       }()),
-      pool_(context_, *resolvers_.back(), tasks_, events, UpstreamPool::Settings{.threads = threads}),
-      lane_{.context = context_, .buffers = buffers_, .upstreams = pool_, .tasks = tasks_, .sessions = {}},
+      pool_(context_, *resolvers_.back(), tasks_, events,
+            UpstreamPool::Settings{.threads = threads}),
+      lane_{.context = context_,
+            .buffers = buffers_,
+            .upstreams = pool_,
+            .tasks = tasks_,
+            .sessions = {}},
       worker_{.context = &context_,
               .sessions = std::make_shared<std::atomic<std::size_t>>(0),
               .serve = [this](net::Accepted accepted) { serve(std::move(accepted)); }},
       ticker_(context_) {}
 
-NetworkThread::~NetworkThread() { join(); }
+NetworkThread::~NetworkThread() {
+    join();
+}
 
 void NetworkThread::start(Services& services) {
     services_ = &services;
@@ -58,7 +67,9 @@ void NetworkThread::start(Services& services) {
     });
 }
 
-void NetworkThread::serve(net::Accepted accepted) { tasks_.spawn(run_session(std::move(accepted))); }
+void NetworkThread::serve(net::Accepted accepted) {
+    tasks_.spawn(run_session(std::move(accepted)));
+}
 
 awaitable<void> NetworkThread::run_session(net::Accepted accepted) {
     SessionDriver session(*services_, lane_, std::move(accepted));
@@ -80,7 +91,8 @@ awaitable<void> NetworkThread::tick() {
 }
 
 void NetworkThread::use_resolvers(std::vector<std::string> resolvers) {
-    resolvers_.push_back(std::make_unique<net::Resolver>(context_, resolver_options(std::move(resolvers))));
+    resolvers_.push_back(
+        std::make_unique<net::Resolver>(context_, resolver_options(std::move(resolvers))));
     pool_.use(*resolvers_.back());
 }
 

@@ -20,11 +20,12 @@
 
 namespace postern::relay {
 
-/// One network thread: its io_context, its sessions, its upstream connections. Members are called on its thread
-/// unless they say otherwise.
+/// One network thread: its io_context, its sessions, its upstream connections. Members are called
+/// on its thread unless they say otherwise.
 class NetworkThread {
   public:
-    NetworkThread(std::size_t index, std::size_t threads, std::vector<std::string> resolvers, event::Stream& events);
+    NetworkThread(std::size_t index, std::size_t threads, std::vector<std::string> resolvers,
+                  event::Stream& events);
     NetworkThread(const NetworkThread&) = delete;
     NetworkThread& operator=(const NetworkThread&) = delete;
     ~NetworkThread();
@@ -43,7 +44,8 @@ class NetworkThread {
     /// Ends the sessions of an account (empty: all).
     void end_sessions(const std::string& account, const proto::Reply& reply);
     void abort_sessions();
-    /// Asks the thread whether it still has sessions or tasks; quiet() says so once it has answered. Any thread.
+    /// Asks the thread whether it still has sessions or tasks; quiet() says so once it has
+    /// answered. Any thread.
     void ask_quiet() {
         quiet_.store(false);
         post([this] { quiet_.store(lane_.sessions.empty() && tasks_.count() == 0); });

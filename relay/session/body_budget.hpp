@@ -6,8 +6,9 @@
 
 namespace postern::relay {
 
-/// The memory that all message bodies together may take (resources.body_memory). A message claims its declared
-/// size at MAIL and grows as its octets come; a claim that does not fit is answered 452 4.3.1.
+/// The memory that all message bodies together may take (resources.body_memory). A message claims
+/// its declared size at MAIL and grows as its octets come; a claim that does not fit is answered
+/// 452 4.3.1.
 class BodyBudget {
   public:
     explicit BodyBudget(std::uint64_t limit) noexcept : limit_(limit) {}
@@ -17,7 +18,8 @@ class BodyBudget {
       public:
         Claim() = default;
         Claim(Claim&& other) noexcept
-            : budget_(std::exchange(other.budget_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+            : budget_(std::exchange(other.budget_, nullptr)),
+              bytes_(std::exchange(other.bytes_, 0)) {}
         Claim& operator=(Claim&& other) noexcept {
             if (this != &other) {
                 release();
@@ -59,7 +61,9 @@ class BodyBudget {
         out.bytes_ = bytes;
         return out;
     }
-    [[nodiscard]] std::uint64_t used() const noexcept { return used_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::uint64_t used() const noexcept {
+        return used_.load(std::memory_order_relaxed);
+    }
     void set_limit(std::uint64_t limit) noexcept { limit_.store(limit, std::memory_order_relaxed); }
 
   private:

@@ -12,7 +12,8 @@
 
 namespace postern::relay {
 
-/// How many connections each key (a source, an account) has. Sharded, short locks; a key is forgotten with its last connection.
+/// How many connections each key (a source, an account) has. Sharded, short locks; a key is
+/// forgotten with its last connection.
 class Counts {
   public:
     /// One connection counted, given back on destruction.

@@ -38,7 +38,8 @@ std::string text_of(const asio::ip::address& address) {
 }
 
 bool among(const std::vector<config::Network>& networks, const std::string& address) {
-    return std::ranges::any_of(networks, [&](const config::Network& n) { return n.contains(address); });
+    return std::ranges::any_of(networks,
+                               [&](const config::Network& n) { return n.contains(address); });
 }
 
 }  // namespace
@@ -84,7 +85,8 @@ awaitable<void> SessionDriver::run() {
     if (admitted || !aborted_) co_await converse();
     drain_notes();
     if (transaction_) transaction_.reset();
-    services_.events.emit(event::Disconnect{.session = id_, .reason = end_reason_.empty() ? "closed" : end_reason_});
+    services_.events.emit(
+        event::Disconnect{.session = id_, .reason = end_reason_.empty() ? "closed" : end_reason_});
 }
 
 /// The connect stage. False: refused (the machine says so) or gone.
@@ -102,23 +104,27 @@ awaitable<bool> SessionDriver::admit() {
     known.connections_of_source = by_source_ ? 1 : resources.max_connections_per_source + 1;
     policy::Answers answers;
     answers.guard_refuses = guard.would_refuse;
-    const policy::Verdict verdict = policy::decide(policy::Stage::connect, known, answers, snapshot_->policy);
+    const policy::Verdict verdict =
+        policy::decide(policy::Stage::connect, known, answers, snapshot_->policy);
     for (const policy::RuleSeen& seen : verdict.rules) {
-        services_.events.emit(event::Verdict{.rule = seen.rule, .mode = seen.mode, .verdict = seen.verdict});
+        services_.events.emit(
+            event::Verdict{.rule = seen.rule, .mode = seen.mode, .verdict = seen.verdict});
     }
     std::string result = "accepted";
     if (!verdict.accepted()) result = verdict.rule == "login_guard" ? "penalty" : "full";
-    services_.events.emit(
-        event::Connect{.session = id_, .source = source_, .listener = listen.name, .result = result});
+    services_.events.emit(event::Connect{
+        .session = id_, .source = source_, .listener = listen.name, .result = result});
     if (verdict.accepted()) co_return true;
     end_reason_ = result;
-    if (result == "penalty" && guard.delay.count() > 0 && !co_await pause(guard.delay)) co_return false;
+    if (result == "penalty" && guard.delay.count() > 0 && !co_await pause(guard.delay))
+        co_return false;
     machine_->refuse_connection(verdict.reply);
     co_return false;
 }
 
 awaitable<void> SessionDriver::converse() {
-    const bool implicit = snapshot_->config->server.listen[listener_].tls == config::ListenTls::implicit;
+    const bool implicit =
+        snapshot_->config->server.listen[listener_].tls == config::ListenTls::implicit;
     bool greeted = implicit;  // A client that speaks TLS first does as it should.
     for (;;) {
         if (aborted_) co_return;
@@ -139,7 +145,8 @@ awaitable<void> SessionDriver::converse() {
         } else if (std::holds_alternative<Session::StartTls>(action)) {
             co_await start_tls(implicit ? net::TlsStart::implicit : net::TlsStart::upgrade);
         } else if (auto* auth = std::get_if<Session::Auth>(&action)) {
-            wipe_block_ = true;  // The machine wipes its own copies of an AUTH line; this one is ours.
+            wipe_block_ =
+                true;  // The machine wipes its own copies of an AUTH line; this one is ours.
             co_await authenticate(std::move(*auth));
         } else if (std::holds_alternative<Session::AuthAborted>(action)) {
             exchange_.reset();
@@ -178,7 +185,8 @@ awaitable<void> SessionDriver::read(Session::Read what) {
     // The block is kept only while a body is read into it: an idle connection holds none.
     const bool room = block_ && what.in_data && block_->size() - block_used_ >= least_room;
     if (!room) {
-        if (std::exchange(wipe_block_, false) && block_) OPENSSL_cleanse(block_->data(), block_used_);
+        if (std::exchange(wipe_block_, false) && block_)
+            OPENSSL_cleanse(block_->data(), block_used_);
         block_.reset();
         block_used_ = 0;
     }
@@ -190,8 +198,9 @@ awaitable<void> SessionDriver::read(Session::Read what) {
         if (!stream_.has_buffered()) error = co_await stream_.wait_readable();
         if (error) break;
         if (!block_) {
-            const bool large = what.in_data && (transaction_->octets >= net::BufferPool::small_size ||
-                                                what.want > net::BufferPool::small_size);
+            const bool large =
+                what.in_data && (transaction_->octets >= net::BufferPool::small_size ||
+                                 what.want > net::BufferPool::small_size);
             block_ = large ? lane_.buffers.large() : lane_.buffers.small();
             block_used_ = 0;
         }
@@ -225,7 +234,8 @@ bool SessionDriver::too_slow(const Session::Read&) {
     if (!transaction_) return false;
     if (transaction_->data_began == SteadyTime{}) transaction_->data_began = clock::now();
     const std::chrono::duration<double> since = clock::now() - transaction_->data_began;
-    return since > rate_grace && static_cast<double>(transaction_->octets) < since.count() * least_octets_a_second;
+    return since > rate_grace &&
+           static_cast<double>(transaction_->octets) < since.count() * least_octets_a_second;
 }
 
 awaitable<void> SessionDriver::write() {
@@ -253,8 +263,10 @@ awaitable<void> SessionDriver::start_tls(net::TlsStart start) {
     }
     const net::TlsInfo info = stream_.tls_info();
     tls_version_ = info.version;
-    services_.events.emit(event::TlsHandshake{.version = info.version, .result = info.resumed ? "resumed" : "ok"});
-    // Every TLS connection has the hash of our certificate to bind to, so -PLUS can always be served.
+    services_.events.emit(
+        event::TlsHandshake{.version = info.version, .result = info.resumed ? "resumed" : "ok"});
+    // Every TLS connection has the hash of our certificate to bind to, so -PLUS can always be
+    // served.
     mechanisms_ = snapshot_->config->auth.mechanisms;
     machine_->tls_started(mechanisms_);
 }
@@ -271,8 +283,10 @@ void SessionDriver::offer() {
     const std::uint64_t ours = now->config->message.max_size;
     const std::uint64_t theirs = now->paths->largest_size();
     machine_->offer({.max_size = theirs == 0 ? ours : std::min(ours, theirs),
-                     .eight_bit_mime = now->paths->any_offers({.size = 0, .eight_bit_mime = true, .smtputf8 = false}),
-                     .smtputf8 = now->paths->any_offers({.size = 0, .eight_bit_mime = false, .smtputf8 = true})});
+                     .eight_bit_mime = now->paths->any_offers(
+                         {.size = 0, .eight_bit_mime = true, .smtputf8 = false}),
+                     .smtputf8 = now->paths->any_offers(
+                         {.size = 0, .eight_bit_mime = false, .smtputf8 = true})});
 }
 
 void SessionDriver::drain_notes() {

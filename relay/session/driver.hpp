@@ -17,8 +17,8 @@
 
 namespace postern::relay {
 
-/// One connection from its accept to its end: one coroutine that turns each action of the machine into one await and
-/// feeds the result back. Nothing else in a session awaits. Lives on one thread.
+/// One connection from its accept to its end: one coroutine that turns each action of the machine
+/// into one await and feeds the result back. Nothing else in a session awaits. Lives on one thread.
 class SessionDriver {
   public:
     SessionDriver(Services& services, Lane& lane, net::Accepted accepted);
@@ -52,7 +52,8 @@ class SessionDriver {
     // login.cpp: who are you
     [[nodiscard]] awaitable<void> authenticate(proto::Session::Auth what);
     [[nodiscard]] awaitable<bool> pass_guard(const std::optional<proto::Secret>& response);
-    [[nodiscard]] awaitable<std::optional<auth::StepResult>> step(std::optional<proto::Secret> response);
+    [[nodiscard]] awaitable<std::optional<auth::StepResult>> step(
+        std::optional<proto::Secret> response);
     [[nodiscard]] awaitable<void> logged_in(auth::Success success);
     [[nodiscard]] awaitable<void> login_failed(auth::Failure failure);
     [[nodiscard]] awaitable<void> refresh_account();
@@ -73,21 +74,21 @@ class SessionDriver {
     Services& services_;
     Lane& lane_;
     net::Stream stream_;
-    SnapshotPtr snapshot_;       ///< Of this connection's start: what `C` keys are read from.
+    SnapshotPtr snapshot_;  ///< Of this connection's start: what `C` keys are read from.
     std::size_t listener_;
     net::SessionToken token_;
-    std::string id_;             ///< "s41"
+    std::string id_;  ///< "s41"
     std::string source_;
     std::string client_ip_;
     std::optional<proto::Session> machine_;
     std::vector<std::string> mechanisms_;
     std::optional<std::string> tls_version_;
 
-    net::BlockPtr block_;        ///< Being read into; shared with the body's slices.
+    net::BlockPtr block_;  ///< Being read into; shared with the body's slices.
     std::size_t block_used_ = 0;
     SteadyTime command_deadline_;
     SteadyTime started_;
-    std::size_t unbroken_ = 0;   ///< Octets read since others had their turn.
+    std::size_t unbroken_ = 0;  ///< Octets read since others had their turn.
     bool command_open_ = false;
     bool wipe_block_ = false;
 
@@ -107,8 +108,9 @@ class SessionDriver {
     std::uint64_t account_generation_ = 0;
 
     std::unique_ptr<Transaction> transaction_;
-    std::optional<policy::Verdict> refusal_;  ///< What policy said to the command whose reply comes next.
-    std::string refused_from_, refused_rcpt_; ///< Of that command.
+    std::optional<policy::Verdict>
+        refusal_;  ///< What policy said to the command whose reply comes next.
+    std::string refused_from_, refused_rcpt_;  ///< Of that command.
     policy::LoginGuard::Place penalty_place_;
 
     std::optional<proto::Reply> ending_;

@@ -3,8 +3,8 @@
 #include <charconv>
 #include <utility>
 
-#include <boost/asio/async_result.hpp>
 #include <fmt/format.h>
+#include <boost/asio/async_result.hpp>
 
 #include "relay/session/driver.hpp"
 #include "relay/session/transaction.hpp"
@@ -81,11 +81,13 @@ awaitable<bool> SessionDriver::pass_guard(const std::optional<proto::Secret>& re
     if (name.empty()) co_return true;
     guarded_ = true;
     attempt_name_ = name;
-    attempt_ = services_.guard.attempt(source_, name, guard_mode(services_.accounts.find_cached(name)), clock::now());
+    attempt_ = services_.guard.attempt(
+        source_, name, guard_mode(services_.accounts.find_cached(name)), clock::now());
     for (;;) {
         const policy::LoginGuard::Gate gate = attempt_.ask(clock::now());
         if (gate.observed) {
-            services_.events.emit(event::Verdict{.rule = "login_guard", .mode = "observe", .verdict = "delay"});
+            services_.events.emit(
+                event::Verdict{.rule = "login_guard", .mode = "observe", .verdict = "delay"});
         }
         if (gate.kind == policy::LoginGuard::Gate::Kind::go) co_return true;
         if (gate.kind == policy::LoginGuard::Gate::Kind::busy) {
@@ -101,13 +103,15 @@ awaitable<bool> SessionDriver::pass_guard(const std::optional<proto::Secret>& re
 }
 
 /// Runs one step on the auth pool. Unset: the pool is full, or it took too long.
-awaitable<std::optional<auth::StepResult>> SessionDriver::step(std::optional<proto::Secret> response) {
+awaitable<std::optional<auth::StepResult>> SessionDriver::step(
+    std::optional<proto::Secret> response) {
     const asio::any_io_executor home = co_await asio::this_coro::executor;
     std::optional<auth::StepResult> out;
     auto start = [&](auto handler) {
         // The two ends of the job share the one way home.
         auto resume = std::make_shared<decltype(handler)>(std::move(handler));
-        auto back = [home, resume, work = asio::prefer(home, asio::execution::outstanding_work.tracked)] {
+        auto back = [home, resume,
+                     work = asio::prefer(home, asio::execution::outstanding_work.tracked)] {
             asio::post(home, std::move(*resume));
         };
         auth::AuthPool::Job job;
@@ -122,7 +126,8 @@ awaitable<std::optional<auth::StepResult>> SessionDriver::step(std::optional<pro
         job.expired = back;
         if (!services_.auth_pool.submit(std::move(job))) back();
     };
-    co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(start), asio::use_awaitable);
+    co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(start),
+                                                                          asio::use_awaitable);
     co_return out;
 }
 
@@ -152,11 +157,13 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
         machine_->auth_failed({525, "5.7.13", text.empty() ? "account is suspended" : text, false});
         co_return;
     }
-    by_account_ = services_.accounts_connected.take(account_name_,
-                                                    snapshot_->config->resources.max_connections_per_account);
+    by_account_ = services_.accounts_connected.take(
+        account_name_, snapshot_->config->resources.max_connections_per_account);
     policy::Facts known = facts();
-    known.connections_of_account = by_account_ ? 1 : snapshot_->config->resources.max_connections_per_account + 1;
-    const policy::Verdict verdict = policy::decide(policy::Stage::auth, known, {}, snapshot_->policy);
+    known.connections_of_account =
+        by_account_ ? 1 : snapshot_->config->resources.max_connections_per_account + 1;
+    const policy::Verdict verdict =
+        policy::decide(policy::Stage::auth, known, {}, snapshot_->policy);
     if (!verdict.accepted()) {
         tell_login(true, "error", nullptr);
         account_name_.clear();
@@ -165,7 +172,8 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
         co_return;
     }
     by_source_.release();
-    services_.accounts.record_login(account_name_, credential_, source_, std::chrono::system_clock::now());
+    services_.accounts.record_login(account_name_, credential_, source_,
+                                    std::chrono::system_clock::now());
     tell_login(true, "ok", nullptr);
     login_failures_ = 0;
     machine_->auth_succeeded();
@@ -183,8 +191,10 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
         case Kind::unavailable:
             attempt_ = {};
             tell_login(false, "error", &failure);
-            services_.events.log(event::Level::error, "auth", "logins cannot be judged: " + failure.detail);
-            machine_->auth_failed({454, "4.7.0", "authentication is not possible now, try again later", false});
+            services_.events.log(event::Level::error, "auth",
+                                 "logins cannot be judged: " + failure.detail);
+            machine_->auth_failed(
+                {454, "4.7.0", "authentication is not possible now, try again later", false});
             co_return;
         case Kind::not_offered:
             attempt_ = {};
@@ -198,7 +208,8 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
             const std::string where = services_.current.get()->config->server.contact;
             machine_->auth_failed({525, "5.7.13",
                                    failure.text.empty() ? "account is suspended, write to " + where
-                                                        : proto::clean_text(failure.text, 300) + " (write to " + where + ")",
+                                                        : proto::clean_text(failure.text, 300) +
+                                                              " (write to " + where + ")",
                                    false});
             co_return;
         }
@@ -211,14 +222,16 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
     tell_login(false, answer.delay.count() > 0 ? "delayed" : "failed", &failure);
     penalty_place_ = std::move(answer.place);
     if (answer.observed) {
-        services_.events.emit(event::Verdict{.rule = "login_guard", .mode = "observe", .verdict = "delay"});
+        services_.events.emit(
+            event::Verdict{.rule = "login_guard", .mode = "observe", .verdict = "delay"});
     }
     if (answer.withhold) {
         // The wait hides how many guesses were right about the name.
         if (answer.delay.count() > 0) (void)co_await pause(answer.delay);
         end_reason_ = "penalty";
         attempt_ = {};
-        machine_->auth_failed({421, "4.7.0", "too many failed logins from your address, try again later", true});
+        machine_->auth_failed(
+            {421, "4.7.0", "too many failed logins from your address, try again later", true});
         co_return;
     }
     if (answer.delay.count() > 0) (void)co_await pause(answer.delay);
@@ -234,7 +247,8 @@ void SessionDriver::login_unavailable(const std::string& why) {
     tell_login(false, "error", &failure);
     exchange_.reset();
     attempt_ = {};
-    machine_->auth_failed({454, "4.7.0", "authentication is not possible now, try again later", false});
+    machine_->auth_failed(
+        {454, "4.7.0", "authentication is not possible now, try again later", false});
 }
 
 void SessionDriver::tell_login(bool ok, std::string result, const auth::Failure* failure) {
@@ -259,7 +273,8 @@ void SessionDriver::tell_login(bool ok, std::string result, const auth::Failure*
     services_.events.emit(std::move(told));
 }
 
-/// Reads the account again where anything about any account has changed since. A removed one leaves account_ empty.
+/// Reads the account again where anything about any account has changed since. A removed one leaves
+/// account_ empty.
 awaitable<void> SessionDriver::refresh_account() {
     const std::uint64_t generation = services_.accounts.generation();
     if (generation == account_generation_) co_return;
@@ -268,7 +283,8 @@ awaitable<void> SessionDriver::refresh_account() {
         const asio::any_io_executor home = co_await asio::this_coro::executor;
         auto start = [&](auto handler) {
             auto resume = std::make_shared<decltype(handler)>(std::move(handler));
-            auto back = [home, resume, work = asio::prefer(home, asio::execution::outstanding_work.tracked)] {
+            auto back = [home, resume,
+                         work = asio::prefer(home, asio::execution::outstanding_work.tracked)] {
                 asio::post(home, std::move(*resume));
             };
             auth::AuthPool::Job job;
@@ -277,7 +293,9 @@ awaitable<void> SessionDriver::refresh_account() {
             job.run = [this, &fresh, back] {
                 const auto found = services_.accounts.find(account_name_);
                 // Only a store that can be read may say that an account is gone.
-                fresh = found ? *found : found.error() == auth::AuthError::not_found ? nullptr : account_;
+                fresh = found                                         ? *found
+                        : found.error() == auth::AuthError::not_found ? nullptr
+                                                                      : account_;
                 back();
             };
             // Not to be had now: what is known goes on to count, and the next message asks again.
@@ -290,7 +308,8 @@ awaitable<void> SessionDriver::refresh_account() {
                 back();
             }
         };
-        co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(start), asio::use_awaitable);
+        co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(start),
+                                                                              asio::use_awaitable);
         if (fresh == account_) co_return;
     }
     account_ = std::move(fresh);

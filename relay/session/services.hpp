@@ -33,7 +33,8 @@ struct Snapshot {
     config::ConfigPtr config;
     policy::Settings policy;
     std::shared_ptr<const proto::SessionSettings> starttls;  ///< Of listeners with STARTTLS.
-    std::shared_ptr<const proto::SessionSettings> implicit;  ///< Of listeners with TLS from the start.
+    std::shared_ptr<const proto::SessionSettings>
+        implicit;  ///< Of listeners with TLS from the start.
     net::TlsServerPtr tls;
     PathSetPtr paths;
 };
@@ -68,7 +69,7 @@ struct Services {
     Spool& spool;
     event::Stream& events;
     BodyBudget& bodies;
-    Counts& sources;   ///< Connections not yet logged in, by source.
+    Counts& sources;  ///< Connections not yet logged in, by source.
     Counts& accounts_connected;
     std::atomic<std::size_t>& connections;
     std::atomic<std::uint64_t>& sessions_made;

@@ -19,7 +19,8 @@ using Stage = proto::Session::Stage;
 
 /// Claimed for a message of unknown size; it grows as octets come.
 constexpr std::uint64_t first_claim = 256U * 1024U;
-/// However large it says it will be, so much is claimed before octets come: idle promises must not use memory up.
+/// However large it says it will be, so much is claimed before octets come: idle promises must not
+/// use memory up.
 constexpr std::uint64_t largest_first_claim = 1024U * 1024U;
 
 policy::Stage policy_stage(Stage stage) {
@@ -68,7 +69,8 @@ policy::Facts SessionDriver::facts() const {
         out.suspended = account_->suspended.has_value();
         if (account_->suspended) out.suspended_text = account_->suspended->text;
         for (const auto& [name, mode] : account_->rules) {
-            if (const auto rule = policy::parse_rule(name)) out.overrides.set(*rule, policy::parse_mode(mode));
+            if (const auto rule = policy::parse_rule(name))
+                out.overrides.set(*rule, policy::parse_mode(mode));
         }
     }
     return out;
@@ -79,10 +81,12 @@ policy::Verdict SessionDriver::ask_policy(policy::Stage stage, const policy::Fac
     const policy::Settings& settings = transaction_->snapshot->policy;
     const policy::Plan plan = policy::plan(stage, facts, settings);
     policy::Answers answers;
-    if (!plan.empty()) answers.limits = services_.limits.reserve(plan.touches, began, transaction_->tokens);
+    if (!plan.empty())
+        answers.limits = services_.limits.reserve(plan.touches, began, transaction_->tokens);
     policy::Verdict verdict = policy::decide(stage, facts, answers, settings);
-    services_.events.emit(event::PolicyTime{.stage = policy::name(stage),
-                                            .seconds = std::chrono::duration<double>(clock::now() - began).count()});
+    services_.events.emit(
+        event::PolicyTime{.stage = policy::name(stage),
+                          .seconds = std::chrono::duration<double>(clock::now() - began).count()});
     return verdict;
 }
 
@@ -98,10 +102,12 @@ awaitable<void> SessionDriver::judge(Stage stage) {
             co_return;
         }
         const std::uint64_t declared = machine_->envelope().declared_size;
-        transaction_->memory = services_.bodies.claim(declared > 0 ? std::min(declared, largest_first_claim) : first_claim);
+        transaction_->memory = services_.bodies.claim(
+            declared > 0 ? std::min(declared, largest_first_claim) : first_claim);
         if (!transaction_->memory.cover(1) || !services_.spool.reserve(declared)) {
-            remember_refusal(stage,
-                             policy::Verdict{.kind = policy::VerdictKind::throttle, .rule = "size", .reply = no_room()});
+            remember_refusal(stage, policy::Verdict{.kind = policy::VerdictKind::throttle,
+                                                    .rule = "size",
+                                                    .reply = no_room()});
             machine_->refuse(no_room());
             co_return;
         }
@@ -123,7 +129,8 @@ awaitable<void> SessionDriver::judge(Stage stage) {
         known.bytes = machine_->body_bytes();
         known.header = &t.header.facts();
         if (t.out_of_memory) {
-            policy::Verdict verdict{.kind = policy::VerdictKind::throttle, .rule = "size", .reply = no_room()};
+            policy::Verdict verdict{
+                .kind = policy::VerdictKind::throttle, .rule = "size", .reply = no_room()};
             tell_message(verdict);
             machine_->refuse(verdict.reply);
             co_return;
@@ -152,7 +159,9 @@ awaitable<void> SessionDriver::judge(Stage stage) {
             .outcome = std::string(verdict.outcome()),
             .rule = std::string(verdict.rule),
             .text = reply.text,
-            .mode = t.snapshot->config->delivery.mode == config::DeliveryMode::spool ? "spool" : "cut-through",
+            .mode = t.snapshot->config->delivery.mode == config::DeliveryMode::spool
+                        ? "spool"
+                        : "cut-through",
             .code = reply.code,
             .queued = false,
             .seconds = std::chrono::duration<double>(clock::now() - t.data_ended).count()});
@@ -180,7 +189,8 @@ void SessionDriver::take_chunk(const proto::Session::BodyChunk& chunk) {
     }
     // What counts is the memory that the slices keep, not their octets.
     const std::uint64_t taken = t.body.footprint();
-    if (taken > t.memory.bytes() && !t.memory.cover(std::max(taken, t.memory.bytes() * 2)) && !t.memory.cover(taken)) {
+    if (taken > t.memory.bytes() && !t.memory.cover(std::max(taken, t.memory.bytes() * 2)) &&
+        !t.memory.cover(taken)) {
         t.out_of_memory = true;
         t.body.clear();
         t.memory.release();
@@ -203,10 +213,11 @@ void SessionDriver::tell_message(const policy::Verdict& verdict) {
     told.mail_from = envelope.sender_text();
     told.header_from = joined(header.from);
     told.header_sender = joined(header.sender);
-    told.message_id = header.message_id.empty()
-                          ? fmt::format("<{}@{}>", machine_->ref(), t.snapshot->config->server.hostname)
-                          : header.message_id;
-    for (const proto::Recipient& rcpt : envelope.recipients) told.rcpts.push_back(rcpt.address.text());
+    told.message_id = header.message_id.empty() ? fmt::format("<{}@{}>", machine_->ref(),
+                                                              t.snapshot->config->server.hostname)
+                                                : header.message_id;
+    for (const proto::Recipient& rcpt : envelope.recipients)
+        told.rcpts.push_back(rcpt.address.text());
     told.bytes = machine_->body_bytes();
     told.list_unsubscribe = header.list_unsubscribe;
     told.ehlo = machine_->ehlo();
@@ -241,10 +252,12 @@ MessagePtr SessionDriver::make_message() {
     added.date = !header.has_date;
     added.message_id = header.message_id.empty();
     added.unix_seconds =
-        std::chrono::duration_cast<std::chrono::seconds>(message->received.time_since_epoch()).count();
+        std::chrono::duration_cast<std::chrono::seconds>(message->received.time_since_epoch())
+            .count();
     message->prefix = proto::added_fields(added);
-    message->message_id = header.message_id.empty() ? fmt::format("<{}@{}>", message->ref, added.hostname)
-                                                    : header.message_id;
+    message->message_id = header.message_id.empty()
+                              ? fmt::format("<{}@{}>", message->ref, added.hostname)
+                              : header.message_id;
     message->body = std::move(t.body);
     message->removals = header.removals;
     message->memory = std::make_shared<BodyBudget::Claim>(std::move(t.memory));
@@ -254,16 +267,19 @@ MessagePtr SessionDriver::make_message() {
 awaitable<void> SessionDriver::commit() {
     Transaction& t = *transaction_;
     const std::string ref = machine_->ref();
-    const ClientWord word =
-        co_await services_.delivery.take(lane_.upstreams, lane_.tasks, make_message(), t.data_ended);
+    const ClientWord word = co_await services_.delivery.take(lane_.upstreams, lane_.tasks,
+                                                             make_message(), t.data_ended);
     if (word.accepted) t.tokens.commit();
     services_.events.emit(event::Answered{
         .session = id_,
         .ref = ref,
-        .outcome = word.accepted ? "accepted" : word.reply.code < 500 ? "throttled" : "refused",
+        .outcome = word.accepted           ? "accepted"
+                   : word.reply.code < 500 ? "throttled"
+                                           : "refused",
         .rule = "none",
         .text = word.reply.text,
-        .mode = t.snapshot->config->delivery.mode == config::DeliveryMode::spool ? "spool" : "cut-through",
+        .mode = t.snapshot->config->delivery.mode == config::DeliveryMode::spool ? "spool"
+                                                                                 : "cut-through",
         .code = word.reply.code,
         .queued = word.queued,
         .seconds = std::chrono::duration<double>(clock::now() - t.data_ended).count()});

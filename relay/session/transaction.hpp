@@ -6,18 +6,19 @@ namespace postern::relay {
 
 /// One message under way, from MAIL to its answer.
 struct SessionDriver::Transaction {
-    Transaction(SnapshotPtr now, const std::string& hostname) : snapshot(std::move(now)), header(hostname) {}
+    Transaction(SnapshotPtr now, const std::string& hostname)
+        : snapshot(std::move(now)), header(hostname) {}
 
-    SnapshotPtr snapshot;         ///< What `L` keys are read from: the one at MAIL.
-    policy::Reservation tokens;   ///< Given back unless the message is accepted.
+    SnapshotPtr snapshot;        ///< What `L` keys are read from: the one at MAIL.
+    policy::Reservation tokens;  ///< Given back unless the message is accepted.
     BodyBudget::Claim memory;
     Body body;
     proto::HeaderScanner header;
     SteadyTime data_began;
     SteadyTime data_ended;
     std::vector<policy::RuleSeen> rules;  ///< What rules said at MAIL and RCPT without refusing.
-    std::uint64_t octets = 0;     ///< Of the body, counted as they come.
-    bool out_of_memory = false;   ///< The rest is read and forgotten; 452 at the end.
+    std::uint64_t octets = 0;             ///< Of the body, counted as they come.
+    bool out_of_memory = false;           ///< The rest is read and forgotten; 452 at the end.
 };
 
 }  // namespace postern::relay

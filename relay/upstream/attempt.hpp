@@ -30,12 +30,12 @@ struct Outgoing {
 /// How one try to hand a message to one path ended.
 struct AttemptResult {
     enum class How : std::uint8_t {
-        answered,  ///< Every recipient has its reply.
-        broken,    ///< The path failed before the final dot went: `results` hold what was settled.
-        in_doubt,  ///< The final dot went, the answer was lost.
-        unfit,     ///< The path does not offer what the message needs; nothing was sent.
-        no_slot,   ///< No connection was to be had before the deadline; nothing was sent.
-        abandoned, ///< Given up by its owner before the final dot.
+        answered,   ///< Every recipient has its reply.
+        broken,     ///< The path failed before the final dot went: `results` hold what was settled.
+        in_doubt,   ///< The final dot went, the answer was lost.
+        unfit,      ///< The path does not offer what the message needs; nothing was sent.
+        no_slot,    ///< No connection was to be had before the deadline; nothing was sent.
+        abandoned,  ///< Given up by its owner before the final dot.
     };
     How how = How::no_slot;
     std::vector<proto::ClientSession::RecipientResult> results;
@@ -43,11 +43,16 @@ struct AttemptResult {
     bool dsn_offered = false;
 };
 
-/// One try under way on one worker, shared by whoever waits and the coroutine that does it. All on one thread.
+/// One try under way on one worker, shared by whoever waits and the coroutine that does it. All on
+/// one thread.
 class Attempt {
   public:
-    Attempt(const asio::any_io_executor& executor, PathPtr path, Outgoing outgoing, bool client_waits)
-        : path_(std::move(path)), outgoing_(std::move(outgoing)), client_waits_(client_waits), changed_(executor) {}
+    Attempt(const asio::any_io_executor& executor, PathPtr path, Outgoing outgoing,
+            bool client_waits)
+        : path_(std::move(path)),
+          outgoing_(std::move(outgoing)),
+          client_waits_(client_waits),
+          changed_(executor) {}
 
     [[nodiscard]] const PathPtr& path() const noexcept { return path_; }
     [[nodiscard]] const Outgoing& outgoing() const noexcept { return outgoing_; }
@@ -56,9 +61,11 @@ class Attempt {
     // The owner's side.
     /// Waits until the attempt is finished, or `deadline`, or hurry(). True: finished.
     [[nodiscard]] awaitable<bool> wait_until(SteadyTime deadline);
-    /// Nothing more may be sent: unless the final dot has gone, the upstream session is closed and the attempt ends soon.
+    /// Nothing more may be sent: unless the final dot has gone, the upstream session is closed and
+    /// the attempt ends soon.
     void abandon();
-    /// We are shutting down: whoever waits stops at once, or, where the final dot has gone, at `until`.
+    /// We are shutting down: whoever waits stops at once, or, where the final dot has gone, at
+    /// `until`.
     void hurry(SteadyTime until);
     [[nodiscard]] bool finished() const noexcept { return result_.has_value(); }
     [[nodiscard]] bool dot_sent() const noexcept { return dot_sent_; }

@@ -26,7 +26,8 @@ bool Breaker::failure(SteadyTime now, std::string_view error) {
 }
 
 bool Breaker::dot_timeout(SteadyTime now, std::string_view ref) {
-    if (state_ == State::open || std::ranges::find(unanswered_, ref) != unanswered_.end()) return false;
+    if (state_ == State::open || std::ranges::find(unanswered_, ref) != unanswered_.end())
+        return false;
     unanswered_.emplace_back(ref);
     if (static_cast<int>(unanswered_.size()) < messages_without_answer) return false;
     unanswered_.clear();
@@ -65,8 +66,11 @@ int Breaker::allowed(SteadyTime now, int concurrency) {
         case State::half_open:
             break;
     }
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now - ramp_start_).count();
-    const int ramp = seconds >= 20 ? concurrency : std::min(concurrency, 1 << std::max<int>(0, static_cast<int>(seconds)));
+    const auto seconds =
+        std::chrono::duration_cast<std::chrono::seconds>(now - ramp_start_).count();
+    const int ramp = seconds >= 20
+                         ? concurrency
+                         : std::min(concurrency, 1 << std::max<int>(0, static_cast<int>(seconds)));
     if (ramp >= concurrency && seconds > 0) {
         state_ = State::closed;
         probe_delay_ = first_probe;

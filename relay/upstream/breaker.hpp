@@ -10,14 +10,16 @@ namespace postern::relay {
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
-/// The circuit breaker of one path. Pure: time comes in as an argument. Not thread-safe (Path locks it).
+/// The circuit breaker of one path. Pure: time comes in as an argument. Not thread-safe (Path locks
+/// it).
 ///
 ///   closed --5 failures in a row, or 10 of the last 20, or trip()--> open
 ///   open --good probe--> half_open: 1 connection, doubled each second
 ///   half_open --failure--> open (probe delay goes on doubling)
 ///   half_open --as many connections allowed as configured--> closed
 ///
-/// An open breaker is probed after 5 s, doubling to 60 s; the probe is synthetic, never a waiting client's mail.
+/// An open breaker is probed after 5 s, doubling to 60 s; the probe is synthetic, never a waiting
+/// client's mail.
 class Breaker {
   public:
     enum class State : std::uint8_t { closed, open, half_open };
@@ -32,9 +34,12 @@ class Breaker {
     /// The word of a probe. True: the state has changed.
     [[nodiscard]] bool probed(SteadyTime now, bool good, std::string_view error);
 
-    /// Connections that may exist now, of `concurrency` configured. Closes a half-open breaker whose ramp is through.
+    /// Connections that may exist now, of `concurrency` configured. Closes a half-open breaker
+    /// whose ramp is through.
     [[nodiscard]] int allowed(SteadyTime now, int concurrency);
-    [[nodiscard]] bool probe_due(SteadyTime now) const noexcept { return state_ == State::open && now >= probe_at_; }
+    [[nodiscard]] bool probe_due(SteadyTime now) const noexcept {
+        return state_ == State::open && now >= probe_at_;
+    }
     [[nodiscard]] State state() const noexcept { return state_; }
     [[nodiscard]] SteadyTime probe_at() const noexcept { return probe_at_; }
     [[nodiscard]] SteadyTime since() const noexcept { return since_; }

@@ -19,11 +19,12 @@ using proto::UpstreamStage;
 using std::chrono::seconds;
 using clock = std::chrono::steady_clock;
 
-constexpr seconds connect_patience{3};   // TCP and TLS together, while a client waits
-constexpr seconds hello_patience{5};     // each of greeting, EHLO, AUTH, while a client waits
-constexpr seconds spooled_connect{30};   // TCP of a spooled message
-constexpr seconds write_patience{180};   // a block of data, RFC 5321 4.5.3.2.5
-/// Bodies up to this leave in one write with the final dot; larger ones go first, so that the instant of the dot is known.
+constexpr seconds connect_patience{3};  // TCP and TLS together, while a client waits
+constexpr seconds hello_patience{5};    // each of greeting, EHLO, AUTH, while a client waits
+constexpr seconds spooled_connect{30};  // TCP of a spooled message
+constexpr seconds write_patience{180};  // a block of data, RFC 5321 4.5.3.2.5
+/// Bodies up to this leave in one write with the final dot; larger ones go first, so that the
+/// instant of the dot is known.
 constexpr std::uint64_t together = 64U * 1024U;
 /// So much of a larger body is stuffed and written at a time.
 constexpr std::size_t window = std::size_t{64} * 1024;
@@ -39,8 +40,9 @@ ClientSession::Settings machine_settings(const PathSettings& path) {
 }
 
 bool early(UpstreamStage stage) {
-    return stage == UpstreamStage::greeting || stage == UpstreamStage::ehlo || stage == UpstreamStage::starttls ||
-           stage == UpstreamStage::auth || stage == UpstreamStage::noop;
+    return stage == UpstreamStage::greeting || stage == UpstreamStage::ehlo ||
+           stage == UpstreamStage::starttls || stage == UpstreamStage::auth ||
+           stage == UpstreamStage::noop;
 }
 
 ClientSession::Failed transport_failure(UpstreamStage stage, const error_code& error) {
@@ -65,10 +67,11 @@ awaitable<error_code> Connection::open_stream(asio::io_context& context, net::Re
     const config::Upstream& upstream = path_->settings().upstream;
     const auto started = clock::now();
     auto addresses = co_await resolver.resolve(upstream.address.host);
-    events_.emit(event::Lookup{.kind = "address",
-                               .name = upstream.address.host,
-                               .result = addresses ? "ok" : addresses.error().message(),
-                               .seconds = std::chrono::duration<double>(clock::now() - started).count()});
+    events_.emit(
+        event::Lookup{.kind = "address",
+                      .name = upstream.address.host,
+                      .result = addresses ? "ok" : addresses.error().message(),
+                      .seconds = std::chrono::duration<double>(clock::now() - started).count()});
     if (!addresses) co_return addresses.error();
     if (path_->settings().tls == nullptr) {
         // A name may resolve to an address that is not ours to speak to in the clear.
@@ -79,17 +82,20 @@ awaitable<error_code> Connection::open_stream(asio::io_context& context, net::Re
     }
     net::ConnectOptions options;
     options.deadline = deadline;
-    auto stream = co_await net::connect(context, std::move(*addresses), upstream.address.port, options);
+    auto stream =
+        co_await net::connect(context, std::move(*addresses), upstream.address.port, options);
     if (!stream) co_return stream.error();
     stream_.emplace(std::move(*stream));
     co_return error_code{};
 }
 
-awaitable<std::optional<Connection::Failed>> Connection::establish(asio::io_context& context, net::Resolver& resolver,
+awaitable<std::optional<Connection::Failed>> Connection::establish(asio::io_context& context,
+                                                                   net::Resolver& resolver,
                                                                    Patience patience) {
     const config::Upstream& upstream = path_->settings().upstream;
     const auto started = clock::now();
-    const auto deadline = started + (patience == Patience::client_waits ? connect_patience : spooled_connect);
+    const auto deadline =
+        started + (patience == Patience::client_waits ? connect_patience : spooled_connect);
     if (const error_code error = co_await open_stream(context, resolver, deadline); error) {
         co_return transport_failure(UpstreamStage::connect, error);
     }
@@ -101,9 +107,10 @@ awaitable<std::optional<Connection::Failed>> Connection::establish(asio::io_cont
         if (error) co_return transport_failure(UpstreamStage::tls, error);
         machine_.tls_started();
     }
-    events_.emit(event::UpstreamTime{.upstream = path_->name(),
-                                     .stage = "connect",
-                                     .seconds = std::chrono::duration<double>(clock::now() - started).count()});
+    events_.emit(event::UpstreamTime{
+        .upstream = path_->name(),
+        .stage = "connect",
+        .seconds = std::chrono::duration<double>(clock::now() - started).count()});
     Action action = co_await drive(patience, nullptr);
     if (auto* failed = std::get_if<Failed>(&action)) co_return std::move(*failed);
     path_->met(machine_.offer());
@@ -124,7 +131,8 @@ awaitable<AttemptResult> Connection::send(AttemptPtr attempt) {
     message.eight_bit_data = outgoing.envelope->body == proto::Body::eight_bit_mime;
     machine_.send_message(std::move(message));
     attempt->on_abandon([this] { close(); });
-    Action action = co_await drive(attempt->client_waits() ? Patience::client_waits : Patience::spooled, attempt);
+    Action action = co_await drive(
+        attempt->client_waits() ? Patience::client_waits : Patience::spooled, attempt);
     attempt->on_abandon(nullptr);  // What it would close may end before the attempt does.
     pending_.clear();
     ++messages;
@@ -177,14 +185,17 @@ awaitable<Connection::Action> Connection::drive(Patience patience, AttemptPtr at
         if (const auto* what = std::get_if<ClientSession::Read>(&action)) {
             const auto started = clock::now();
             co_await read(*what, patience);
-            if (what->stage != UpstreamStage::noop && what->stage != UpstreamStage::quit) events_.emit(event::UpstreamTime{.upstream = path_->name(),
-                                             .stage = std::string(name(what->stage)),
-                                             .seconds = std::chrono::duration<double>(clock::now() - started).count()});
+            if (what->stage != UpstreamStage::noop && what->stage != UpstreamStage::quit)
+                events_.emit(event::UpstreamTime{
+                    .upstream = path_->name(),
+                    .stage = std::string(name(what->stage)),
+                    .seconds = std::chrono::duration<double>(clock::now() - started).count()});
         } else if (std::holds_alternative<ClientSession::Send>(action)) {
             co_await flush(clock::now() + write_patience);
         } else if (std::holds_alternative<ClientSession::StartTls>(action)) {
             const config::Upstream& upstream = path_->settings().upstream;
-            stream_->set_deadline(patience == Patience::client_waits ? connect_patience : spooled_connect);
+            stream_->set_deadline(patience == Patience::client_waits ? connect_patience
+                                                                     : spooled_connect);
             const error_code error = co_await stream_->start_tls_client(
                 path_->settings().tls, upstream.address.host, net::TlsStart::upgrade,
                 fmt::format("{}:{}", upstream.address.host, upstream.address.port));
@@ -208,7 +219,8 @@ awaitable<Connection::Action> Connection::drive(Patience patience, AttemptPtr at
 awaitable<void> Connection::read(ClientSession::Read what, Patience patience) {
     if (!read_deadline_) {
         seconds limit = what.deadline;
-        if (patience == Patience::client_waits && early(what.stage)) limit = std::min(limit, hello_patience);
+        if (patience == Patience::client_waits && early(what.stage))
+            limit = std::min(limit, hello_patience);
         read_deadline_ = clock::now() + limit;
     }
     // Octets that trickle in do not move it: a reply is whole by then.
@@ -242,8 +254,8 @@ void Connection::take_in() {
     machine_.feed({buffer.data(), *got});
 }
 
-/// Stuffs and writes window by window: a body of short lines makes many views, and a fast peer must not keep the
-/// thread for itself.
+/// Stuffs and writes window by window: a body of short lines makes many views, and a fast peer must
+/// not keep the thread for itself.
 awaitable<void> Connection::body(const AttemptPtr& attempt) {
     const bool large = attempt->outgoing().size > together;
     proto::DotStuffer stuffer;

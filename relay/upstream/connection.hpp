@@ -17,12 +17,13 @@ namespace postern::relay {
 
 /// How long a stage may take.
 enum class Patience : std::uint8_t {
-    client_waits,  ///< TCP and TLS 3 s together; greeting, EHLO, AUTH 5 s each; then as RFC 5321 says.
+    client_waits,  ///< TCP and TLS 3 s together; greeting, EHLO, AUTH 5 s each; then as RFC 5321
+                   ///< says.
     spooled,       ///< RFC 5321 4.5.3.2 throughout.
 };
 
-/// One connection to an upstream: the machine of proto/ and the stream that it speaks over. On one thread. Tells no
-/// breaker anything: whoever uses it does.
+/// One connection to an upstream: the machine of proto/ and the stream that it speaks over. On one
+/// thread. Tells no breaker anything: whoever uses it does.
 class Connection {
   public:
     using Failed = proto::ClientSession::Failed;
@@ -30,7 +31,8 @@ class Connection {
     Connection(PathPtr path, Path::Slot slot, event::Stream& events);
 
     /// Connects, greets, secures and logs in. Unset: Ready.
-    [[nodiscard]] awaitable<std::optional<Failed>> establish(asio::io_context& context, net::Resolver& resolver,
+    [[nodiscard]] awaitable<std::optional<Failed>> establish(asio::io_context& context,
+                                                             net::Resolver& resolver,
                                                              Patience patience);
     /// Sends one message on a connection that is Ready.
     [[nodiscard]] awaitable<AttemptResult> send(AttemptPtr attempt);
@@ -46,8 +48,8 @@ class Connection {
     [[nodiscard]] const proto::UpstreamOffer& offer() const noexcept { return machine_.offer(); }
     /// The last message ended so that another one may follow.
     [[nodiscard]] bool ready() const noexcept { return ready_; }
-    /// Octets came in since the last message began: a connection that died without a word may just have been
-    /// closed while idle.
+    /// Octets came in since the last message began: a connection that died without a word may just
+    /// have been closed while idle.
     [[nodiscard]] bool heard() const noexcept { return heard_; }
 
     SteadyTime idle_since;
@@ -55,8 +57,8 @@ class Connection {
 
   private:
     using Action = proto::ClientSession::Action;
-    [[nodiscard]] awaitable<error_code> open_stream(asio::io_context& context, net::Resolver& resolver,
-                                                    SteadyTime deadline);
+    [[nodiscard]] awaitable<error_code> open_stream(asio::io_context& context,
+                                                    net::Resolver& resolver, SteadyTime deadline);
     /// Carries actions out until Ready, MessageDone or Failed comes.
     [[nodiscard]] awaitable<Action> drive(Patience patience, AttemptPtr attempt);
     [[nodiscard]] awaitable<void> read(proto::ClientSession::Read what, Patience patience);
@@ -70,7 +72,8 @@ class Connection {
     event::Stream& events_;
     proto::ClientSession machine_;
     std::optional<net::Stream> stream_;
-    std::vector<std::string_view> pending_;  ///< Body pieces that wait to leave together with the dot.
+    std::vector<std::string_view>
+        pending_;  ///< Body pieces that wait to leave together with the dot.
     std::optional<SteadyTime> read_deadline_;  ///< Of the reply awaited now.
     bool ready_ = false;
     bool heard_ = false;

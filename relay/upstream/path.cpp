@@ -4,7 +4,8 @@
 
 namespace postern::relay {
 
-Path::Path(PathSettings settings, event::Stream& events) : settings_(std::move(settings)), events_(events) {}
+Path::Path(PathSettings settings, event::Stream& events)
+    : settings_(std::move(settings)), events_(events) {}
 
 Path::Slot& Path::Slot::operator=(Slot&& other) noexcept {
     if (this != &other) {
@@ -22,7 +23,8 @@ Path::Slot Path::try_slot(const std::shared_ptr<Path>& path, SteadyTime now) {
     int allowed = 0;
     {
         const std::lock_guard lock(path->mutex_);
-        allowed = path->breaker_.allowed(now, static_cast<int>(path->settings_.upstream.concurrency));
+        allowed =
+            path->breaker_.allowed(now, static_cast<int>(path->settings_.upstream.concurrency));
     }
     int have = path->connections_.load(std::memory_order_relaxed);
     while (have < allowed) {
@@ -129,7 +131,8 @@ void Path::tell(Breaker::State state, std::string_view stage, std::string_view e
     if (alert.resolved) {
         alert.text = "upstream " + settings_.upstream.name + " takes mail again";
     } else {
-        alert.text = "upstream " + settings_.upstream.name + " takes no mail: " + std::string(error);
+        alert.text =
+            "upstream " + settings_.upstream.name + " takes no mail: " + std::string(error);
         alert.action = "see `postern check`; mail takes the next path or waits in the queue";
         alert.fields.emplace_back("error", std::string(error));
     }

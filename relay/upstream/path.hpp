@@ -21,12 +21,12 @@ namespace postern::relay {
 /// One `[[upstream]]`, ready for use.
 struct PathSettings {
     config::Upstream upstream;
-    net::TlsClientPtr tls;   ///< Null where upstream.tls is none.
-    std::string hostname;    ///< Ours, for EHLO.
+    net::TlsClientPtr tls;  ///< Null where upstream.tls is none.
+    std::string hostname;   ///< Ours, for EHLO.
 };
 
-/// What one upstream is known to be and do now, shared by all threads: breaker, number of connections, last
-/// EHLO. Thread-safe; locks are short.
+/// What one upstream is known to be and do now, shared by all threads: breaker, number of
+/// connections, last EHLO. Thread-safe; locks are short.
 class Path {
   public:
     Path(PathSettings settings, event::Stream& events);
@@ -72,13 +72,16 @@ class Path {
         std::string error;
     };
     [[nodiscard]] View view();
-    [[nodiscard]] int connections() const noexcept { return connections_.load(std::memory_order_relaxed); }
+    [[nodiscard]] int connections() const noexcept {
+        return connections_.load(std::memory_order_relaxed);
+    }
 
     /// No longer in the configuration: its idle connections go.
     std::atomic<bool> retired{false};
     /// Threads that wait for a slot: others then give idle connections up.
     std::atomic<int> waiting{0};
-    /// Called (from any thread) when a slot came free while somebody waits, or the breaker let mail through again.
+    /// Called (from any thread) when a slot came free while somebody waits, or the breaker let mail
+    /// through again.
     std::function<void()> on_free;
 
   private:

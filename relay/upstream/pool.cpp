@@ -33,12 +33,18 @@ std::string say(const Connection::Failed& failed) {
 
 }  // namespace
 
-UpstreamPool::UpstreamPool(asio::io_context& context, net::Resolver& resolver, net::TaskGroup& tasks,
-                           event::Stream& events, Settings settings)
-    : context_(context), resolver_(&resolver), tasks_(tasks), events_(events), settings_(settings) {}
+UpstreamPool::UpstreamPool(asio::io_context& context, net::Resolver& resolver,
+                           net::TaskGroup& tasks, event::Stream& events, Settings settings)
+    : context_(context),
+      resolver_(&resolver),
+      tasks_(tasks),
+      events_(events),
+      settings_(settings) {}
 
-AttemptPtr UpstreamPool::start(PathPtr path, Outgoing outgoing, bool client_waits, SteadyTime slot_deadline) {
-    auto attempt = std::make_shared<Attempt>(context_.get_executor(), std::move(path), std::move(outgoing), client_waits);
+AttemptPtr UpstreamPool::start(PathPtr path, Outgoing outgoing, bool client_waits,
+                               SteadyTime slot_deadline) {
+    auto attempt = std::make_shared<Attempt>(context_.get_executor(), std::move(path),
+                                             std::move(outgoing), client_waits);
     running_.insert(attempt);
     if (hurried_) attempt->hurry(*hurried_);
     tasks_.spawn(run(attempt, slot_deadline));
@@ -73,7 +79,8 @@ awaitable<AttemptResult> UpstreamPool::carry_out(AttemptPtr attempt, SteadyTime 
         }
         const PathSet::Needs needs = attempt->outgoing().needs();
         const proto::UpstreamOffer& offer = got.connection->offer();
-        if ((needs.eight_bit_mime && !offer.eight_bit_mime) || (needs.smtputf8 && !offer.smtputf8) ||
+        if ((needs.eight_bit_mime && !offer.eight_bit_mime) ||
+            (needs.smtputf8 && !offer.smtputf8) ||
             (offer.max_size > 0 && needs.size > offer.max_size)) {
             result.how = AttemptResult::How::unfit;
             release(std::move(got.connection));
@@ -83,10 +90,11 @@ awaitable<AttemptResult> UpstreamPool::carry_out(AttemptPtr attempt, SteadyTime 
             const Use use(*this, got.connection.get());
             result = co_await got.connection->send(attempt);
         }
-        // A kept connection that died without a word was most likely closed while idle: nothing was sent
-        // that counts, and the path is not to blame.
-        if (reused && tries == 0 && result.how == AttemptResult::How::broken && !got.connection->heard() &&
-            result.failure && result.failure->kind == Connection::Failed::Kind::eof) {
+        // A kept connection that died without a word was most likely closed while idle: nothing was
+        // sent that counts, and the path is not to blame.
+        if (reused && tries == 0 && result.how == AttemptResult::How::broken &&
+            !got.connection->heard() && result.failure &&
+            result.failure->kind == Connection::Failed::Kind::eof) {
             continue;
         }
         learn(path, result, attempt->outgoing().ref);
@@ -95,7 +103,8 @@ awaitable<AttemptResult> UpstreamPool::carry_out(AttemptPtr attempt, SteadyTime 
     }
 }
 
-void UpstreamPool::learn(const PathPtr& path, const Connection::Failed& failed, const std::string& ref) {
+void UpstreamPool::learn(const PathPtr& path, const Connection::Failed& failed,
+                         const std::string& ref) {
     switch (proto::breaker_effect(failed)) {
         case BreakerEffect::none:
             break;
@@ -117,7 +126,8 @@ void UpstreamPool::learn(const PathPtr& path, const AttemptResult& result, const
     BreakerEffect effect = BreakerEffect::none;
     for (const auto& one : result.results) {
         const BreakerEffect now = proto::breaker_effect(one.stage, one.reply);
-        if (now == BreakerEffect::opens || (now == BreakerEffect::counts && effect == BreakerEffect::none)) {
+        if (now == BreakerEffect::opens ||
+            (now == BreakerEffect::counts && effect == BreakerEffect::none)) {
             effect = now;
             worst = &one;
         }
@@ -138,7 +148,8 @@ void UpstreamPool::learn(const PathPtr& path, const AttemptResult& result, const
     }
 }
 
-awaitable<UpstreamPool::Acquired> UpstreamPool::acquire(PathPtr path, AttemptPtr attempt, SteadyTime deadline) {
+awaitable<UpstreamPool::Acquired> UpstreamPool::acquire(PathPtr path, AttemptPtr attempt,
+                                                        SteadyTime deadline) {
     for (;;) {
         if (attempt->abandoned() || stopping_) co_return Acquired{};
         Lane& lane = lanes_[path.get()];
@@ -151,7 +162,8 @@ awaitable<UpstreamPool::Acquired> UpstreamPool::acquire(PathPtr path, AttemptPtr
             auto connection = std::make_unique<Connection>(path, std::move(slot), events_);
             const Use use(*this, connection.get());
             auto failed = co_await connection->establish(
-                context_, *resolver_, attempt->client_waits() ? Patience::client_waits : Patience::spooled);
+                context_, *resolver_,
+                attempt->client_waits() ? Patience::client_waits : Patience::spooled);
             if (failed) co_return Acquired{nullptr, std::move(failed)};
             co_return Acquired{std::move(connection), {}};
         }
@@ -164,7 +176,8 @@ awaitable<UpstreamPool::Acquired> UpstreamPool::acquire(PathPtr path, AttemptPtr
         (void)co_await waiter.timer.async_wait(as_value);
         path->waiting.fetch_sub(1);
         std::erase(lanes_[path.get()].waiters, &waiter);
-        if (waiter.handed && waiter.handed->still_good()) co_return Acquired{std::move(waiter.handed), {}};
+        if (waiter.handed && waiter.handed->still_good())
+            co_return Acquired{std::move(waiter.handed), {}};
     }
 }
 
@@ -176,7 +189,9 @@ void UpstreamPool::release(ConnectionPtr connection) {
                       connection->messages < settings_.messages_per_connection;
     if (!keep) {
         if (connection->ready()) {
-            tasks_.spawn([](ConnectionPtr last) -> awaitable<void> { co_await last->quit(); }(std::move(connection)));
+            tasks_.spawn([](ConnectionPtr last) -> awaitable<void> {
+                co_await last->quit();
+            }(std::move(connection)));
         }
         connection.reset();
         return;
@@ -188,10 +203,12 @@ void UpstreamPool::release(ConnectionPtr connection) {
         first->timer.cancel();
         return;
     }
-    const std::size_t share =
-        std::max<std::size_t>(1, (path->settings().upstream.concurrency + settings_.threads - 1) / settings_.threads);
+    const std::size_t share = std::max<std::size_t>(
+        1, (path->settings().upstream.concurrency + settings_.threads - 1) / settings_.threads);
     if (lane.idle.size() >= share || path->waiting.load() > 0) {
-        tasks_.spawn([](ConnectionPtr last) -> awaitable<void> { co_await last->quit(); }(std::move(connection)));
+        tasks_.spawn([](ConnectionPtr last) -> awaitable<void> {
+            co_await last->quit();
+        }(std::move(connection)));
         return;
     }
     lane.idle.push_back(std::move(connection));
@@ -221,7 +238,9 @@ awaitable<void> UpstreamPool::sweep(SteadyTime now) {
     for (auto it = lanes_.begin(); it != lanes_.end();) {
         Lane& lane = it->second;
         std::erase_if(lane.idle, [&](ConnectionPtr& connection) {
-            if (now - connection->idle_since < settings_.idle_for && !connection->path()->retired.load()) return false;
+            if (now - connection->idle_since < settings_.idle_for &&
+                !connection->path()->retired.load())
+                return false;
             old.push_back(std::move(connection));
             return true;
         });

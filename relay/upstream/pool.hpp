@@ -16,32 +16,33 @@
 
 namespace postern::relay {
 
-/// One thread's upstream connections: kept while idle, handed to whoever sends next. How many may exist is the
-/// path's business, for all threads together; a thread that finds none to be had waits, and the others give idle ones
-/// up (shed()).
+/// One thread's upstream connections: kept while idle, handed to whoever sends next. How many may
+/// exist is the path's business, for all threads together; a thread that finds none to be had
+/// waits, and the others give idle ones up (shed()).
 class UpstreamPool {
   public:
     struct Settings {
-        std::size_t threads = 1;                        ///< Share of a path's connections kept idle here.
-        std::chrono::seconds idle_for{60};              ///< Idle connections are closed after it.
+        std::size_t threads = 1;            ///< Share of a path's connections kept idle here.
+        std::chrono::seconds idle_for{60};  ///< Idle connections are closed after it.
         std::uint32_t messages_per_connection = 100;
     };
-    UpstreamPool(asio::io_context& context, net::Resolver& resolver, net::TaskGroup& tasks, event::Stream& events,
-                 Settings settings);
+    UpstreamPool(asio::io_context& context, net::Resolver& resolver, net::TaskGroup& tasks,
+                 event::Stream& events, Settings settings);
 
     /// Begins an attempt; it ends by itself. `slot_deadline`: how long to wait for a connection.
-    [[nodiscard]] AttemptPtr start(PathPtr path, Outgoing outgoing, bool client_waits, SteadyTime slot_deadline);
+    [[nodiscard]] AttemptPtr start(PathPtr path, Outgoing outgoing, bool client_waits,
+                                   SteadyTime slot_deadline);
 
     /// Tries whether an open path takes a connection and a login again; tells the path.
     [[nodiscard]] awaitable<void> probe(PathPtr path);
 
-    /// Somebody elsewhere waits for a slot, or one came free: closes an idle connection of a path that has waiters,
-    /// wakes waiters here.
+    /// Somebody elsewhere waits for a slot, or one came free: closes an idle connection of a path
+    /// that has waiters, wakes waiters here.
     void shed();
     /// Closes what has been idle too long or belongs to a retired path.
     [[nodiscard]] awaitable<void> sweep(SteadyTime now);
-    /// Shutting down: nobody waits any more for what has not got its final dot, nor for the rest after
-    /// `until`; nothing new begins.
+    /// Shutting down: nobody waits any more for what has not got its final dot, nor for the rest
+    /// after `until`; nothing new begins.
     void hurry(SteadyTime until);
     [[nodiscard]] bool hurried() const noexcept { return hurried_.has_value(); }
     /// Closes all connections; what is under way on them ends as broken, or in doubt.
@@ -83,7 +84,8 @@ class UpstreamPool {
 
     [[nodiscard]] awaitable<void> run(AttemptPtr attempt, SteadyTime slot_deadline);
     [[nodiscard]] awaitable<AttemptResult> carry_out(AttemptPtr attempt, SteadyTime slot_deadline);
-    [[nodiscard]] awaitable<Acquired> acquire(PathPtr path, AttemptPtr attempt, SteadyTime deadline);
+    [[nodiscard]] awaitable<Acquired> acquire(PathPtr path, AttemptPtr attempt,
+                                              SteadyTime deadline);
     void release(ConnectionPtr connection);
     void learn(const PathPtr& path, const AttemptResult& result, const std::string& ref);
     void learn(const PathPtr& path, const Connection::Failed& failed, const std::string& ref);

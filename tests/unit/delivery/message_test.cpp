@@ -13,7 +13,8 @@ std::string joined(const Message& message) {
     return out;
 }
 
-Message make(const std::string& text, std::size_t cut, std::vector<proto::HeaderFacts::Range> removals) {
+Message make(const std::string& text, std::size_t cut,
+             std::vector<proto::HeaderFacts::Range> removals) {
     // Each piece has an owner and a place of its own, as blocks of a connection have.
     Message message;
     for (std::size_t at = 0; at < text.size(); at += cut) {
@@ -64,7 +65,8 @@ TEST_CASE("thousands of tiny pieces, each of a block of its own, keep little mem
     relay::Body body;
     std::string expected;
     for (int i = 0; i < 20'000; ++i) {
-        const auto block = std::make_shared<const std::string>(16'384, static_cast<char>('a' + i % 26));
+        const auto block =
+            std::make_shared<const std::string>(16'384, static_cast<char>('a' + i % 26));
         body.append(std::string_view(*block).substr(0, 3), block, block->size());
         expected.append(3, static_cast<char>('a' + i % 26));
     }

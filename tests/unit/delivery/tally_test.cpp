@@ -10,7 +10,8 @@ using Result = postern::proto::ClientSession::RecipientResult;
 
 namespace {
 
-Result said(std::size_t recipient, int code, UpstreamStage stage, std::string enhanced = "", std::string text = "") {
+Result said(std::size_t recipient, int code, UpstreamStage stage, std::string enhanced = "",
+            std::string text = "") {
     return {recipient, Reply{code, std::move(enhanced), std::move(text), false}, stage};
 }
 
@@ -47,7 +48,8 @@ TEST_CASE("what a reply makes of its recipient") {
 
 TEST_CASE("recipients settle over several paths") {
     Tally tally(4);
-    tally.apply({said(0, 250, UpstreamStage::dot), said(1, 550, UpstreamStage::rcpt), said(2, 450, UpstreamStage::rcpt)},
+    tally.apply({said(0, 250, UpstreamStage::dot), said(1, 550, UpstreamStage::rcpt),
+                 said(2, 450, UpstreamStage::rcpt)},
                 "primary", true);
     CHECK(tally.open() == std::vector<std::size_t>{3});
     tally.apply({said(3, 250, UpstreamStage::dot)}, "fallback", false);
@@ -63,7 +65,8 @@ TEST_CASE("recipients settle over several paths") {
 TEST_CASE("all refused is all refused, and nothing is not") {
     Tally tally(2);
     CHECK_FALSE(tally.all_refused());
-    tally.apply({said(0, 550, UpstreamStage::rcpt), said(1, 551, UpstreamStage::rcpt)}, "primary", false);
+    tally.apply({said(0, 550, UpstreamStage::rcpt), said(1, 551, UpstreamStage::rcpt)}, "primary",
+                false);
     CHECK(tally.all_refused());
     CHECK(tally.first_refusal()->code == 550);
     CHECK(tally.first_delivery() == nullptr);
@@ -82,7 +85,8 @@ TEST_CASE("an entry counts only the recipients it still has open") {
     const std::vector<std::uint32_t> open{1, 3};
     Tally tally(4, &open);
     CHECK(tally.open() == std::vector<std::size_t>{1, 3});
-    tally.apply({said(1, 550, UpstreamStage::rcpt), said(3, 550, UpstreamStage::rcpt), said(9, 250, UpstreamStage::dot)},
+    tally.apply({said(1, 550, UpstreamStage::rcpt), said(3, 550, UpstreamStage::rcpt),
+                 said(9, 250, UpstreamStage::dot)},
                 "primary", false);
     CHECK(tally.all_refused());
 }

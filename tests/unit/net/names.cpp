@@ -210,7 +210,8 @@ std::vector<tcp::socket> fill_queue(asio::io_context& context, tcp::acceptor& de
         waiting.back().open(tcp::v4());
         waiting.back().native_non_blocking(true);
         const auto to = deaf.local_endpoint();
-        (void)::connect(waiting.back().native_handle(), to.data(), static_cast<socklen_t>(to.size()));
+        (void)::connect(waiting.back().native_handle(), to.data(),
+                        static_cast<socklen_t>(to.size()));
     }
     return waiting;
 }

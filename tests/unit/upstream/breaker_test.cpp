@@ -78,8 +78,10 @@ TEST_CASE("after a good probe one connection may go, doubled each second, until 
     const SteadyTime good = start + 5s;
     CHECK(breaker.probed(good, true, ""));
     CHECK(breaker.state() == State::half_open);
-    const std::pair<std::chrono::milliseconds, int> ramp[] = {{0ms, 1}, {999ms, 1}, {1s, 2}, {2s, 4}, {3s, 8}, {4s, 16}};
-    for (const auto& [after, connections] : ramp) CHECK(breaker.allowed(good + after, 20) == connections);
+    const std::pair<std::chrono::milliseconds, int> ramp[] = {{0ms, 1}, {999ms, 1}, {1s, 2},
+                                                              {2s, 4},  {3s, 8},    {4s, 16}};
+    for (const auto& [after, connections] : ramp)
+        CHECK(breaker.allowed(good + after, 20) == connections);
     CHECK(breaker.state() == State::half_open);
     CHECK(breaker.allowed(good + 5s, 20) == 20);
     CHECK(breaker.state() == State::closed);

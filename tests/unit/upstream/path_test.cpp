@@ -14,8 +14,10 @@ namespace {
 class Heard final : public event::Stream {
   public:
     void emit(event::Payload what) noexcept override {
-        if (const auto* upstream = std::get_if<event::Upstream>(&what)) states.push_back(upstream->state);
-        if (const auto* alert = std::get_if<event::AlertRaised>(&what)) alerts.emplace_back(alert->kind, alert->resolved);
+        if (const auto* upstream = std::get_if<event::Upstream>(&what))
+            states.push_back(upstream->state);
+        if (const auto* alert = std::get_if<event::AlertRaised>(&what))
+            alerts.emplace_back(alert->kind, alert->resolved);
     }
     std::vector<std::string> states;
     std::vector<std::pair<std::string, bool>> alerts;
@@ -65,7 +67,8 @@ TEST_CASE("slots hold under several threads") {
                 const auto slot = Path::try_slot(path, now);
                 int seen = path->connections();
                 int before = most.load();
-                while (seen > before && !most.compare_exchange_weak(before, seen)) {}
+                while (seen > before && !most.compare_exchange_weak(before, seen)) {
+                }
             }
         });
     }
@@ -99,7 +102,8 @@ TEST_CASE("an open breaker is told once, and its end too") {
     CHECK_FALSE(path->claim_probe(now + 5s));  // somebody makes it already
     path->probed(now + 5s, true, "");
     CHECK(events.states == std::vector<std::string>{"open", "half_open"});
-    CHECK(events.alerts == std::vector<std::pair<std::string, bool>>{{"upstream_down", false}, {"upstream_down", true}});
+    CHECK(events.alerts == std::vector<std::pair<std::string, bool>>{{"upstream_down", false},
+                                                                     {"upstream_down", true}});
 }
 
 TEST_CASE("candidates are what takes mail now and offers what the message needs") {
@@ -113,7 +117,8 @@ TEST_CASE("candidates are what takes mail now and offers what the message needs"
     };
     using Names = std::vector<std::string>;
     CHECK(names({}) == Names{"primary", "fallback"});
-    CHECK(names({.size = 1U << 30U, .eight_bit_mime = true, .smtputf8 = true}) == Names{"primary", "fallback"});
+    CHECK(names({.size = 1U << 30U, .eight_bit_mime = true, .smtputf8 = true}) ==
+          Names{"primary", "fallback"});
     set.paths[0]->met(offering(false, true, 1000));
     CHECK(names({.size = 10, .eight_bit_mime = true}) == Names{"fallback"});
     CHECK(names({.size = 1001}) == Names{"fallback"});
