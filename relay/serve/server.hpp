@@ -82,6 +82,7 @@ class Server {
     config::ConfigPtr config_;  ///< At start: what `R` keys are read from.
     std::optional<process::StateLock> lock_;
     BoundSockets bound_;
+    net::TlsServerPtr first_tls_;  ///< Read while the rights are still there: keys may be root's.
 
     std::unique_ptr<event::LineWriter> log_;
     std::unique_ptr<event::Metrics> metrics_;

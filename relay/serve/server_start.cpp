@@ -97,6 +97,7 @@ Started Server::start() {
     const std::size_t threads = threads_of(*config_);
     SnapshotParts parts;
     parts.tickets = tickets_;
+    parts.tls = first_tls_;
     parts.events = events_.get();
     parts.path_freed = [this] {
         for (const auto& thread : threads_)
@@ -141,6 +142,27 @@ Started Server::start() {
 Started Server::bind_and_drop() {
     const auto user = process::choose_user(config_->server.user, config_->server.state);
     if (!user) return fmt::format("server.user: {}", user.error().message());
+    // The lock comes first: whoever starts a second relay is told so, and not that a port is taken.
+    process::Holder holder{
+        .pid = ::getpid(),
+        .admin = config_->admin_socket(),
+        .version = std::string(process::version()),
+        .started = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)))};
+    auto lock = process::StateLock::take(config_->server.state, holder);
+    if (!lock) {
+        if (lock.error() == boost::system::errc::resource_unavailable_try_again) {
+            const auto other = process::StateLock::holder(config_->server.state);
+            return fmt::format(
+                "{}: another postern (pid {}) serves this state; stop it, or use another "
+                "server.state",
+                config_->server.state, other ? other->pid : 0);
+        }
+        return fmt::format("{}/lock: {}", config_->server.state, lock.error().message());
+    }
+    lock_ = std::move(*lock);
+    auto tls = load_tls(*config_, tickets_);
+    if (!tls) return tls.error();
+    first_tls_ = *tls;
     std::vector<process::PassedSocket> passed = process::passed_sockets();
     for (const config::Listen& listen : config_->server.listen) {
         const auto it = std::ranges::find_if(passed, [&](const process::PassedSocket& socket) {
@@ -175,23 +197,6 @@ Started Server::bind_and_drop() {
     for (const process::PassedSocket& unused : passed) {
         if (unused.descriptor >= 0) ::close(unused.descriptor);
     }
-    process::Holder holder{
-        .pid = ::getpid(),
-        .admin = config_->admin_socket(),
-        .version = std::string(process::version()),
-        .started = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)))};
-    auto lock = process::StateLock::take(config_->server.state, holder);
-    if (!lock) {
-        if (lock.error() == boost::system::errc::resource_unavailable_try_again) {
-            const auto other = process::StateLock::holder(config_->server.state);
-            return fmt::format(
-                "{}: another postern (pid {}) serves this state; stop it, or use another "
-                "server.state",
-                config_->server.state, other ? other->pid : 0);
-        }
-        return fmt::format("{}/lock: {}", config_->server.state, lock.error().message());
-    }
-    lock_ = std::move(*lock);
     // Only what nobody else serves, and the lock itself with it.
     if (const auto handed = process::hand_over(config_->server.state, user->user); !handed) {
         return fmt::format("{}: {}", config_->server.state, handed.error().message());

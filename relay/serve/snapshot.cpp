@@ -110,17 +110,28 @@ made<PathSetPtr> make_paths(const config::Config& config, const SnapshotParts& p
 
 }  // namespace
 
+boost::system::result<net::TlsServerPtr, std::string> load_tls(
+    const config::Config& config, const std::shared_ptr<net::TicketKeys>& tickets) {
+    std::vector<net::CertificateFiles> files;
+    for (const config::Certificate& one : config.tls.all()) {
+        files.push_back({one.certificate, one.key});
+    }
+    auto tls = net::TlsServer::load(files, tickets);
+    if (!tls) return tls.error().file + ": " + tls.error().what;
+    return net::TlsServerPtr(*tls);
+}
+
 boost::system::result<SnapshotPtr, std::string> make_snapshot(config::ConfigPtr config,
                                                               const SnapshotParts& parts) {
     auto out = std::make_shared<Snapshot>();
-    std::vector<net::CertificateFiles> files;
-    for (const config::Certificate& one : config->tls.all())
-        files.push_back({one.certificate, one.key});
-    auto tls = net::TlsServer::load(files, parts.tickets);
-    if (!tls) return tls.error().file + ": " + tls.error().what;
+    out->tls = parts.tls;
+    if (!out->tls) {
+        auto tls = load_tls(*config, parts.tickets);
+        if (!tls) return tls.error();
+        out->tls = *tls;
+    }
     auto paths = make_paths(*config, parts);
     if (!paths) return paths.error();
-    out->tls = *tls;
     out->paths = *paths;
     out->policy = policy_settings(*config);
     out->starttls = session_settings(*config, false);

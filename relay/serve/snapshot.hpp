@@ -9,10 +9,15 @@ namespace postern::relay {
 /// What a snapshot is made from beside the configuration.
 struct SnapshotParts {
     std::shared_ptr<net::TicketKeys> tickets;
+    net::TlsServerPtr tls;  ///< Loaded already, with the rights of the start; null: load it.
     event::Stream* events = nullptr;
     SnapshotPtr before;                ///< Null at start; paths that did not change are taken over.
     std::function<void()> path_freed;  ///< Path::on_free
 };
+
+/// The certificates of a configuration. Error: as below.
+[[nodiscard]] boost::system::result<net::TlsServerPtr, std::string> load_tls(
+    const config::Config& config, const std::shared_ptr<net::TicketKeys>& tickets);
 
 /// Loads certificates, makes the paths and the policy's settings. Error: a sentence that names the
 /// file and what is wrong with it.
