@@ -106,8 +106,8 @@ awaitable<void> Server::on_signals() {
         notifier_.ready();
     }
     // Whoever asks twice does not want to wait; what was promised is on disk.
-    signals_.async_wait([](const error_code& error, int) {
-        if (!error) ::_exit(1);
+    signals_.async_wait([](const error_code& error, int number) {
+        if (!error && number != SIGHUP) ::_exit(1);
     });
     co_await drain();
 }
