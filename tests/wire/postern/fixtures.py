@@ -28,7 +28,8 @@ def session_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def binary(session_folder: Path) -> Path:
     path = Path(os.environ.get("POSTERN_BINARY", ROOT / "build" / "release" / "postern"))
-    assert path.exists(), f"{path} is missing: cmake --preset release && cmake --build --preset release"
+    if not path.exists():
+        pytest.exit(f"{path} is missing: cmake --preset release && cmake --build --preset release", returncode=3)
     return reachable_binary(path.resolve(), session_folder)
 
 
