@@ -1,6 +1,7 @@
 #include <set>
 
 #include "harness.hpp"
+#include "relay/spool/recovery.hpp"
 
 using namespace postern::test;
 
@@ -109,4 +110,46 @@ TEST_CASE("many restarts leave few segments", "[spool]") {
     spool.reset();
     spool = open_spool(fs, told);
     CHECK(ids(*spool).size() == 40);
+}
+
+TEST_CASE("after a crash between copying and removing, the emptied segment goes before all others",
+          "[spool]") {
+    SimulatedFileSystem fs;
+    std::mt19937 random(5);
+    std::unique_ptr<SimulatedFileSystem> crashed;
+    {
+        Told told;
+        auto spool = open_spool(fs, told);
+        for (int i = 0; i < 30; ++i) REQUIRE(commit(*spool, adding(make_entry(id_of(i), 3000))));
+        std::atomic<bool> taken = false;
+        fs.set_hook([&](const SimulatedFileSystem::Event& event) -> boost::system::error_code {
+            const bool removal = event.call == SimulatedFileSystem::Call::unlink &&
+                                 event.path == root + "/0000000001.seg";
+            if (removal && !taken.exchange(true)) crashed = fs.crashed(random);
+            return {};
+        });
+        for (int i = 2; i < 30; ++i) REQUIRE(commit(*spool, updating(delivery(id_of(i)))));
+        REQUIRE(eventually([&] { return taken.load(); }));
+        fs.set_hook({});
+    }
+    namespace internal = postern::relay::spool;
+    internal::Ledger ledger;
+    int damaged = 0;
+    const auto end = internal::recover(*crashed, {root}, ledger,
+                                       [&](const auto&, const auto&, const auto&) { ++damaged; });
+    REQUIRE(end.has_value());
+    CHECK(damaged == 0);
+    // Should an end record go before it, its entries would rise again.
+    REQUIRE(ledger.segments.contains(1));
+    CHECK(ledger.segments.at(1)->urgent);
+    CHECK(ledger.segments.at(1)->live == 0);
+    Told told;
+    auto spool = open_spool(*crashed, told);
+    CHECK(ids(*spool).size() >= 2);
+    REQUIRE(commit(*spool, updating(delivery(id_of(0)))));
+    CHECK(eventually([&] { return crashed->content(root + "/0000000001.seg").empty(); }));
+    spool.reset();
+    spool = open_spool(*crashed, told);
+    CHECK(spool->load(id_of(0)).error() == SpoolError::not_found);
+    CHECK(spool->load(id_of(1)).has_value());
 }
