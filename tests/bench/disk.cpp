@@ -1,6 +1,7 @@
 // What the disk allows: records of a given size appended to a preallocated file in batches, each
 // made durable by one fdatasync, as fast as one thread can. Prints one JSON line: records a second,
-// and the median time of a batch.
+// and the time of a batch: the fastest, for on a busy machine the median says how long this thread
+// waited for its turn, and the median.
 //
 //   bench_disk FOLDER RECORD_SIZE BATCH COUNT
 
@@ -75,9 +76,10 @@ int main(int argc, char** argv) {
             std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - from).count()));
     }
     const double seconds = std::chrono::duration<double>(Clock::now() - begun).count();
-    const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
-    std::ranges::nth_element(times, middle);
-    fmt::print("{{\"records_per_second\":{:.1f},\"batch\":{},\"batch_us\":{}}}\n",
-               static_cast<double>(batches * batch) / seconds, batch, *middle);
+    std::ranges::sort(times);
+    fmt::print(
+        "{{\"records_per_second\":{:.1f},\"batch\":{},\"fastest_us\":{},\"median_us\":{}}}\n",
+        static_cast<double>(batches * batch) / seconds, batch, times.front(),
+        times[times.size() / 2]);
     return 0;
 }

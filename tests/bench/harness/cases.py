@@ -6,6 +6,7 @@ import contextlib
 import json
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.account import rss
@@ -56,10 +57,28 @@ def through(place: Place, server: Postern | Postfix, sink: Sink, load: Load) -> 
 
 def durable(place: Place, server: Postern, load: Load) -> Figures:
     """One load with the upstream down, beside what the disk allows with as many records in each sync."""
-    raw = disk(place, load.size + 512, load.connections, max(2000, load.total))
+    with_syncs = disk_around(place, load.size + 512, load.connections, load.total)
+    next(with_syncs)
     figures = generate(place, server.port, server.password, load)
-    figures["raw_rate"] = raw["records_per_second"]
+    figures["raw_rate"] = next(with_syncs)["records_per_second"]
     return figures
+
+
+def alone(place: Place, server: Postern, load: Load) -> Figures:
+    """One client with the upstream down, beside the fastest sync of as much."""
+    with_syncs = disk_around(place, load.size + 512, 1, load.total)
+    next(with_syncs)
+    figures = generate(place, server.port, server.password, load)
+    figures["sync_us"] = next(with_syncs)["fastest_us"]
+    return figures
+
+
+def disk_around(place: Place, size: int, batch: int, count: int) -> Iterator[Figures]:
+    """The disk before and after something: it is not the same from one minute to the next. The mean of both."""
+    before = disk(place, size, batch, count)
+    yield before
+    after = disk(place, size, batch, count)
+    yield {figure: (before[figure] + after[figure]) / 2 for figure in before}
 
 
 def disk(place: Place, size: int, batch: int, count: int) -> Figures:
