@@ -64,11 +64,12 @@ struct Problem {
     Problem() = default;
     // No aggregate: C++20 would make one of a lone number, and a result of a number would be
     // ambiguous.
-    Problem(int status_, std::string code_, std::string detail_, std::string field_ = "")
-        : status(status_),
-          code(std::move(code_)),
-          detail(std::move(detail_)),
-          field(std::move(field_)) {}
+    Problem(int with_status, std::string with_code, std::string with_detail,
+            std::string with_field = "")
+        : status(with_status),
+          code(std::move(with_code)),
+          detail(std::move(with_detail)),
+          field(std::move(with_field)) {}
 };
 [[nodiscard]] Response problem(const Problem& p);
 

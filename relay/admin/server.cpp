@@ -90,11 +90,11 @@ struct Server::State {
         std::function<void()> close;
     };
 
-    State(asio::any_io_executor executor_, ServerSettings settings_, Offload offload_)
-        : executor(executor_),
-          settings(std::move(settings_)),
-          offload(std::move(offload_)),
-          tasks(executor_, [](std::string_view) {}) {}
+    State(asio::any_io_executor on, ServerSettings with, Offload run_off)
+        : executor(on),
+          settings(std::move(with)),
+          offload(std::move(run_off)),
+          tasks(on, [](std::string_view) {}) {}
 
     asio::any_io_executor executor;
     ServerSettings settings;
