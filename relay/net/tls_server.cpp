@@ -50,6 +50,8 @@ result<SSL_CTX*, TlsFault> TlsServer::State::add_context(
     SslContextPtr context(SSL_CTX_new(TLS_server_method()));
     if (!context) return TlsFault{loaded[chosen.front()].info.file, take_tls_reason()};
     set_common_options(context.get());
+    // The chain is what the file holds; without this it would be searched for at each handshake.
+    SSL_CTX_set_mode(context.get(), SSL_MODE_NO_AUTO_CHAIN);
     std::vector<std::string> types;
     for (const std::size_t i : chosen) {
         const LoadedCertificate& one = loaded[i];
