@@ -1,10 +1,12 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -174,6 +176,13 @@ class Stream {
   public:
     virtual ~Stream() = default;
     virtual void emit(Payload what) noexcept = 0;
+    /// Makes the payload in a frame of its own: one is the size of the largest event, and in a
+    /// coroutine it would be held for as long as the coroutine lives.
+    template <typename What>
+        requires(!std::is_lvalue_reference_v<What> && !std::same_as<What, Payload>)
+    [[gnu::noinline]] void emit(What&& what) noexcept {
+        emit(Payload(std::move(what)));
+    }
     void log(Level level, std::string_view area, std::string text) noexcept {
         emit(Log{level, std::string(area), std::move(text)});
     }
