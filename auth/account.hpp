@@ -73,11 +73,6 @@ struct AccountRecord {
 };
 using AccountPtr = std::shared_ptr<const AccountRecord>;
 
-/// May the account send as this address? `address` is proto::Address::normalised(). `user+tag`
-/// belongs to `user`;
-/// `<>` (empty) belongs to nobody. No allocation.
-[[nodiscard]] bool owns(const AccountRecord& account, std::string_view address) noexcept;
-
 /// May the account act as that login name (normalised)?
 [[nodiscard]] bool may_act_as(const AccountRecord& account, std::string_view name) noexcept;
 

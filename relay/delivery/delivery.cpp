@@ -312,8 +312,8 @@ awaitable<void> Delivery::settle_late(AttemptPtr attempt, MessagePtr message, st
     const std::vector<Notice> notices = owed_notices(message->envelope, tally);
     add_notices(batch, source, notices);
     const std::string notice_id = notices.empty() ? "" : batch.add.back().id;
-    co_await record(std::move(batch));
-    tell_notices(message->ref, message->envelope, notices, notice_id);
+    if (co_await record(std::move(batch)))
+        tell_notices(message->ref, message->envelope, notices, notice_id);
 }
 
 void Delivery::add_notices(SpoolBatch& batch, const NoticeSource& source,

@@ -56,6 +56,12 @@ class Delivery {
 
   private:
     struct Wait;  // what one waiting client's message went through
+    /// What becomes of an entry, to be recorded and then told.
+    struct Step {
+        EntryUpdate update;
+        std::vector<Notice> notices;
+        std::vector<event::Settled> expired = {};
+    };
 
     [[nodiscard]] awaitable<ClientWord> store_first(MessagePtr message);
     [[nodiscard]] awaitable<ClientWord> cut_through(UpstreamPool& pool, net::TaskGroup& tasks,
@@ -67,9 +73,11 @@ class Delivery {
 
     [[nodiscard]] awaitable<void> attempt_entry(UpstreamPool& pool,
                                                 std::shared_ptr<LoadedEntry> shared);
-    [[nodiscard]] EntryUpdate next_step(const config::Config& config, const LoadedEntry& loaded,
-                                        const Tally& tally, bool attempted, SpoolBatch& batch);
-    [[nodiscard]] awaitable<void> record(SpoolBatch batch);
+    [[nodiscard]] Step next_step(const config::Config& config, const LoadedEntry& loaded,
+                                 const Tally& tally, bool attempted);
+    [[nodiscard]] awaitable<void> record_step(const LoadedEntry& loaded, Step step);
+    /// False: it was not recorded; its entries come again.
+    [[nodiscard]] awaitable<bool> record(SpoolBatch batch);
     void tell_results(const std::string& ref, const std::string& id,
                       const proto::Envelope& envelope, const AttemptResult& result,
                       const Path& path, std::uint64_t bytes);

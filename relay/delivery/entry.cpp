@@ -117,7 +117,6 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
         }
         if (!tally.any(Fate::open)) break;
     }
-    SpoolBatch batch;
     if (!attempted && !paths->any_offers(needs)) {
         // Nothing that is configured will ever take it.
         EntryUpdate update;
@@ -137,26 +136,24 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
                                    .reason = "No way out offers what the message needs."});
             }
         }
-        batch.update.push_back(std::move(update));
-        add_notices(batch, source_of(loaded), notices);
-        co_await record(std::move(batch));
-        tell_notices(entry.ref, entry.envelope, notices, "");
+        Step step{.update = std::move(update), .notices = std::move(notices)};
+        co_await record_step(loaded, std::move(step));
         co_return;
     }
-    const EntryUpdate update = next_step(*config, loaded, tally, attempted, batch);
-    const bool nothing_new =
-        !attempted && update.done.empty() && update.delay_notified == loaded.delay_notified;
+    Step step = next_step(*config, loaded, tally, attempted);
+    const bool nothing_new = !attempted && step.update.done.empty() &&
+                             step.update.delay_notified == loaded.delay_notified;
     if (nothing_new) {
         spool_.put_back(entry.id, std::chrono::system_clock::now() +
                                       (pool.hurried() ? std::chrono::seconds(0) : no_way_pause));
         co_return;
     }
-    batch.update.push_back(update);
-    co_await record(std::move(batch));
+    co_await record_step(loaded, std::move(step));
 }
 
 awaitable<void> Delivery::age_waiting() {
     const auto config = ports_.config();
+    const auto too_old = std::chrono::system_clock::now() - config->delivery.retry.give_up;
     EntrySelector old;
     old.until = std::chrono::system_clock::now() - config->delivery.retry.warn_after;
     old.states = {EntryState::ready, EntryState::deferred, EntryState::in_doubt};
@@ -167,23 +164,24 @@ awaitable<void> Delivery::age_waiting() {
         if (page.empty()) co_return;
         after = page.back().id;
         for (const EntryInfo& info : page) {
+            if (info.delay_notified && info.created > too_old) continue;
             auto loaded = co_await net::offload(offload_, [&] { return spool_.load(info.id); });
             if (!loaded) continue;
             const Tally untouched(loaded->entry.envelope.recipients.size(), &loaded->open);
-            SpoolBatch batch;
-            EntryUpdate update = next_step(*config, *loaded, untouched, false, batch);
-            if (update.done.empty() && update.delay_notified == loaded->delay_notified) continue;
-            batch.update.push_back(std::move(update));
-            co_await record(std::move(batch));
+            Step step = next_step(*config, *loaded, untouched, false);
+            if (step.update.done.empty() && step.update.delay_notified == loaded->delay_notified)
+                continue;
+            co_await record_step(*loaded, std::move(step));
         }
     }
 }
 
-EntryUpdate Delivery::next_step(const config::Config& config, const LoadedEntry& loaded,
-                                const Tally& tally, bool attempted, SpoolBatch& batch) {
+Delivery::Step Delivery::next_step(const config::Config& config, const LoadedEntry& loaded,
+                                   const Tally& tally, bool attempted) {
     const NewEntry& entry = loaded.entry;
     const auto now = std::chrono::system_clock::now();
-    EntryUpdate update;
+    Step step;
+    EntryUpdate& update = step.update;
     update.id = entry.id;
     update.upstream = entry.upstream;
     update.last_reply = entry.last_reply;
@@ -206,17 +204,18 @@ EntryUpdate Delivery::next_step(const config::Config& config, const LoadedEntry&
             }
         }
     }
-    std::vector<Notice> notices = owed_notices(entry.envelope, tally);
+    std::vector<Notice>& notices = step.notices;
+    notices = owed_notices(entry.envelope, tally);
     const auto age = now - entry.created;
     if (!left.empty() && age >= config.delivery.retry.give_up) {
         for (const std::size_t i : left) {
             update.done.push_back({static_cast<std::uint32_t>(i), Settled::expired});
             const auto& rcpt = entry.envelope.recipients[i];
-            events_.emit(event::Settled{.ref = entry.ref,
-                                        .id = entry.id,
-                                        .rcpt = rcpt.address.text(),
-                                        .how = "expired",
-                                        .reason = update.last_reply});
+            step.expired.push_back({.ref = entry.ref,
+                                    .id = entry.id,
+                                    .rcpt = rcpt.address.text(),
+                                    .how = "expired",
+                                    .reason = update.last_reply});
             if (!entry.dsn && proto::dsn_owed(entry.envelope, rcpt, proto::DsnAction::failed)) {
                 notices.push_back(
                     {.recipient = i,
@@ -243,24 +242,34 @@ EntryUpdate Delivery::next_step(const config::Config& config, const LoadedEntry&
     update.next_attempt =
         now + (attempted ? retry_delay(config.delivery.retry, update.attempts, ports_.random())
                          : std::chrono::milliseconds(no_way_pause));
-    add_notices(batch, source_of(loaded), notices);
-    tell_notices(entry.ref, entry.envelope, notices, batch.add.empty() ? "" : batch.add.back().id);
-    return update;
+    return step;
 }
 
-awaitable<void> Delivery::record(SpoolBatch batch) {
+awaitable<void> Delivery::record_step(const LoadedEntry& loaded, Step step) {
+    SpoolBatch batch;
+    batch.update.push_back(std::move(step.update));
+    add_notices(batch, source_of(loaded), step.notices);
+    const std::string notice_id = batch.add.empty() ? "" : batch.add.back().id;
+    // What could not be recorded will come again, and is told then.
+    if (!co_await record(std::move(batch))) co_return;
+    for (event::Settled& one : step.expired) events_.emit(std::move(one));
+    tell_notices(loaded.entry.ref, loaded.entry.envelope, step.notices, notice_id);
+}
+
+awaitable<bool> Delivery::record(SpoolBatch batch) {
     // Outcomes may dip into the reserve; where even that fails, the entry stays as it was and is
     // tried again: a duplicate is then possible, a loss is not.
     std::vector<std::string> ids;
     for (const EntryUpdate& update : batch.update) ids.push_back(update.id);
     const auto said = co_await commit(spool_, std::move(batch));
-    if (said) co_return;
+    if (said) co_return true;
     for (const std::string& id : ids) {
         events_.log(
             event::Level::error, "spool",
             fmt::format("the outcome of {} is not recorded: {}", id, said.error().message()));
         spool_.put_back(id, std::chrono::system_clock::now() + std::chrono::minutes(1));
     }
+    co_return false;
 }
 
 }  // namespace postern::relay

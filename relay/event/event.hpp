@@ -181,7 +181,7 @@ class Stream {
     template <typename What>
         requires(!std::is_lvalue_reference_v<What> && !std::same_as<What, Payload>)
     [[gnu::noinline]] void emit(What&& what) noexcept {
-        emit(Payload(std::move(what)));
+        emit(Payload(std::forward<What>(what)));
     }
     void log(Level level, std::string_view area, std::string text) noexcept {
         emit(Log{level, std::string(area), std::move(text)});

@@ -90,7 +90,10 @@ EntryInfo info_of(const Located& located, const Details* details) {
     info.ref = entry.ref;
     info.mail_from = entry.envelope.sender_text();
     info.last_reply = details->state ? details->state->last_reply : entry.last_reply;
-    if (details->state) info.reason = details->state->reason;
+    if (details->state) {
+        info.reason = details->state->reason;
+        info.delay_notified = details->state->delay_notified;
+    }
     const auto& recipients = entry.envelope.recipients;
     for (std::size_t i = 0; i < recipients.size(); ++i) {
         if (std::ranges::binary_search(located.settled, i)) continue;

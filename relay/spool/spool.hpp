@@ -90,6 +90,7 @@ struct EntryInfo {
     std::vector<std::string> open_rcpts;
     EntryState state = EntryState::ready;
     bool dsn = false;
+    bool delay_notified = false;
     std::uint64_t bytes = 0;
     WallTime created, next_attempt;
     std::uint32_t attempts = 0;

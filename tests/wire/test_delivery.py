@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -202,6 +203,30 @@ def test_upstream_connections_are_kept(place: Place) -> None:
         send(relay, subject=f"n{n}")
     assert len(sink.mails()) == 10
     assert relay.metrics().total("postern_upstream_connections") == 1
+
+
+def test_a_kept_connection_that_died_costs_no_mail(place: Place) -> None:
+    """The upstream closes what we keep, as it may at any time: the next mail goes over a new connection."""
+    relay, sink = place.pair({"server": {"threads": 1}})
+    for n in range(4):
+        assert send(relay, subject=f"n{n}").startswith("250 2."), "handed on, not queued"
+        sink.kill()
+        sink.start()
+    assert len(sink.wait_for_mails(4)) == 4 and relay.queue() == []
+
+
+def test_a_kept_connection_that_fell_silent_ends_at_the_deadline(place: Place) -> None:
+    """The upstream is stopped, not closed: what was asked on the kept connection has no answer."""
+    relay, sink = place.pair({"server": {"threads": 1}, "delivery": {
+        "cut_through_deadline": "2s", "retry": {"first": "1s", "factor": 1.0, "max": "1s", "jitter": 0.0}}})
+    assert send(relay).startswith("250 2.")
+    sink.program.signal(signal.SIGSTOP)
+    try:
+        assert "queued as" in send(relay, subject="while it is silent")
+    finally:
+        sink.program.signal(signal.SIGCONT)
+    wait_for("the mail arrives", lambda: {m.message["Subject"] for m in sink.mails()} >= {"while it is silent"}, 60)
+    wait_for("an empty queue", lambda: relay.queue() == [], 60)
 
 
 @pytest.mark.parametrize("implicit", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -135,6 +136,33 @@ def test_bodies_beyond_the_budget_are_put_off(place: Place) -> None:
     finally:
         for client in held:
             client.close()
+
+
+def test_a_message_in_tiny_chunks_uses_little_memory(place: Place) -> None:
+    """What a body keeps in memory is bounded by its octets, however it is cut: 20,000 chunks of one octet."""
+    relay, sink = place.pair({"server": {"threads": 1}})
+    message = a_message(body="x" * 20_000)
+
+    def resident() -> int:
+        for line in Path(f"/proc/{relay.program.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmRSS")
+
+    with relay.logged_in() as client:
+        assert client.submit("ann@example.net", ["bob@example.org"], message).code == 250
+        before = resident()
+        client.mail("ann@example.net", "bob@example.org")
+        for start in range(0, len(message), 500):
+            part = message[start:start + 500]
+            client.send(b"".join(b"BDAT 1\r\n%c" % octet for octet in part))
+            assert {client.reply().code for _ in part} == {250}
+        grown = resident() - before
+        assert client.ask("BDAT 0 LAST").code == 250
+    assert len(sink.wait_for_mails(2)) == 2
+    assert sink.mails()[-1].raw.endswith(message)
+    if b"__asan_" not in place.binary.read_bytes() and b"__tsan_" not in place.binary.read_bytes():
+        assert grown < 8 << 20, f"{grown} octets for a message of {len(message)}"
 
 
 @pytest.mark.parametrize("key", ["max_connections", "max_connections_per_source"])

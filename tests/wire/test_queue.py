@@ -107,6 +107,25 @@ def test_a_suspended_accounts_mail_is_frozen(place: Place) -> None:
     sink.wait_for_mails(2, 30)
 
 
+def test_frozen_mail_stays_frozen_over_a_restart_and_a_kill(place: Place) -> None:
+    relay, sink = loaded(place, 2)
+    relay.cli("account", "suspend", ANN)
+    wait_for("frozen", lambda: {e["state"] for e in relay.queue()} == {"frozen"}, 10)
+    sink.restart()
+    relay.restart()
+    assert {e["state"] for e in relay.queue()} == {"frozen"}
+    relay.kill()
+    relay.start()
+    relay.cli("queue", "retry", "--all", expect=None)
+    assert {e["state"] for e in relay.queue()} == {"frozen"} and sink.mails() == []
+    relay.stop()
+    relay.cli("account", "release", ANN)
+    relay.start()
+    wait_for("thawed", lambda: "frozen" not in {e["state"] for e in relay.queue()}, 10)
+    relay.cli("queue", "retry", "--all", expect=None)
+    sink.wait_for_mails(2, 30)
+
+
 def _segments(relay: Relay) -> list[Path]:
     return sorted(path for path in (relay.state / "spool").rglob("*") if path.is_file() and path.stat().st_size)
 
