@@ -50,6 +50,10 @@ void Session::refuse(Reply reply) {
 void Session::committed(Reply reply) {
     impl_->committed(std::move(reply));
 }
+void Session::cut_off(Reply reply) {
+    impl_->cut_off(std::move(reply));
+}
+
 void Session::shut_down(Reply reply) {
     impl_->shut_down(std::move(reply));
 }

@@ -132,6 +132,9 @@ class Session {
     /// End as soon as the protocol allows: at once when idle, else after the answer to what is
     /// under way.
     void shut_down(Reply reply);
+    /// End at once, in the midst of a message too: what had not reached its end is forgotten. At
+    /// Read only.
+    void cut_off(Reply reply);
     /// Instead of the 220 greeting: refuse the connection.
     void refuse_connection(Reply reply);
 

@@ -48,6 +48,7 @@ class Session::Impl {
     void refuse(Reply reply);
     void committed(Reply reply);
     void shut_down(Reply reply);
+    void cut_off(Reply reply);
     void refuse_connection(Reply reply);
 
     Offer offer;

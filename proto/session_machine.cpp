@@ -266,6 +266,16 @@ void Session::Impl::shut_down(Reply reply) {
     parting_ = std::make_unique<Reply>(std::move(reply));
 }
 
+void Session::Impl::cut_off(Reply reply) {
+    if (phase_ == Phase::ask_data || phase_ == Phase::commit || phase_ == Phase::closing ||
+        phase_ == Phase::finished) {
+        return;
+    }
+    command_ = "connect";
+    reply.close_after = true;
+    answer(std::move(reply));
+}
+
 void Session::Impl::refuse_connection(Reply reply) {
     shut_down(std::move(reply));
 }

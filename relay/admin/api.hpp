@@ -97,6 +97,8 @@ struct Ports {
     std::function<boost::system::result<std::vector<EntryInfo>>(const EntrySelector& which,
                                                                 const std::string& reason)>
         drop_with_dsn;
+    /// How long a message's life may be looked up; empty: as long as the journal has it.
+    std::function<std::chrono::milliseconds()> trace_retention;
     std::function<std::chrono::system_clock::time_point()> now = &std::chrono::system_clock::now;
     std::string version, commit, built;
 };

@@ -118,7 +118,14 @@ Checked<Answer> trace_endpoint(const Ports& ports, const Request& request,
     if (request.method != "GET") return no_such_method(request);
     const std::string id = proto::parse_ref(rest[0]).value_or(rest[0]);
     const auto found = event::trace(ports.journal, id);
-    if (!found) return not_found("the journal knows no message by that reference or Message-ID");
+    const auto forgotten = [&](const Json& message) {
+        const auto t = message.find("t");
+        if (!ports.trace_retention || t == message.end() || !t->is_string()) return false;
+        const auto time = parse_time(t->get<std::string>(), ports.now());
+        return time && *time < ports.now() - ports.trace_retention();
+    };
+    if (!found || forgotten(*found))
+        return not_found("the journal knows no message by that reference or Message-ID");
     return Answer{
         Json::parse(found->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))};
 }

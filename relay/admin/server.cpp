@@ -231,12 +231,16 @@ template <typename Protocol>
 awaitable<void> Server::State::serve(StreamOf<Protocol> stream, Peer peer) {
     const auto self = connections.insert(
         connections.end(), {peer.surface, peer.address, false, [&stream] { stream.close(); }});
+    struct Out {
+        std::list<Connection>& all;
+        std::list<Connection>::iterator one;
+        ~Out() { all.erase(one); }
+    } const out{connections, self};
     beast::flat_buffer buffer;
     while (co_await exchange<Protocol>(stream, buffer, peer, *self)) {
     }
     error_code ignored;
     (void)stream.socket().shutdown(asio::socket_base::shutdown_send, ignored);
-    connections.erase(self);
 }
 
 template <typename Acceptor>

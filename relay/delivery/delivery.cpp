@@ -273,8 +273,10 @@ awaitable<void> Delivery::settle_late(AttemptPtr attempt, MessagePtr message, st
                                       std::vector<std::size_t> recipients) {
     const bool finished = co_await attempt->wait_until(clock::now() + late_answer);
     Tally tally(message->envelope.recipients.size());
+    bool answered = false;
     if (finished) {
         const AttemptResult result = attempt->take_result();
+        answered = result.how == How::answered;
         tally.apply(result.results, attempt->path()->name(), result.dsn_offered);
         tell_results(message->ref, message->ref, message->envelope, result, *attempt->path(),
                      message->size());
@@ -285,7 +287,8 @@ awaitable<void> Delivery::settle_late(AttemptPtr attempt, MessagePtr message, st
     update.id = id;
     update.upstream = attempt->path()->name();
     update.attempts = 1;
-    update.state = EntryState::in_doubt;
+    // As long as one of its recipients is in doubt, the entry goes nowhere else.
+    update.state = answered ? EntryState::deferred : EntryState::in_doubt;
     update.last_reply = "the answer to the final dot was lost";
     update.next_attempt = now + retry_delay(config->delivery.retry, 1, ports_.random());
     // The entry counts its own recipients.
@@ -296,7 +299,6 @@ awaitable<void> Delivery::settle_late(AttemptPtr attempt, MessagePtr message, st
                                                                       ? Settled::delivered
                                                                       : Settled::refused});
         } else if (line.reply.code >= 400) {
-            update.state = EntryState::deferred;
             update.last_reply =
                 fmt::format("{} {} {}", line.reply.code, line.reply.enhanced, line.reply.text);
         }

@@ -3,6 +3,8 @@
 #include <future>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "relay/delivery/notices.hpp"
 
 namespace postern::relay {
@@ -17,11 +19,17 @@ boost::system::result<void> commit_blocking(Spool& spool, SpoolBatch batch) {
     return answer.get();
 }
 
+struct LetGo {
+    Spool& spool;
+    const std::string& id;
+    ~LetGo() { spool.let_go(id); }
+};
+
 }  // namespace
 
 boost::system::result<std::vector<EntryInfo>> drop_with_notice(
     Spool& spool, const config::Config& config, const std::function<std::string()>& make_ref,
-    const EntrySelector& which, const std::string& reason) {
+    event::Stream& events, const EntrySelector& which, const std::string& reason) {
     constexpr std::size_t page_size = 100;
     std::vector<EntryInfo> dropped;
     std::string after;
@@ -30,7 +38,8 @@ boost::system::result<std::vector<EntryInfo>> drop_with_notice(
         if (page.empty()) return dropped;
         after = page.back().id;
         for (const EntryInfo& info : page) {
-            if (info.state == EntryState::active || info.state == EntryState::damaged) continue;
+            if (info.state == EntryState::damaged || !spool.hold_back(info.id)) continue;
+            const LetGo at_end{spool, info.id};
             const auto loaded = spool.load(info.id);
             if (!loaded) continue;
             const auto now = std::chrono::system_clock::now();
@@ -54,6 +63,7 @@ boost::system::result<std::vector<EntryInfo>> drop_with_notice(
                                              (reason.empty() ? std::string(".") : ": " + reason)});
             }
             batch.update.push_back(std::move(update));
+            std::string notice_id;
             if (!notices.empty()) {
                 const NoticeSource source{.ref = loaded->entry.ref,
                                           .account = loaded->entry.account,
@@ -63,10 +73,25 @@ boost::system::result<std::vector<EntryInfo>> drop_with_notice(
                                           .received = loaded->entry.created};
                 batch.add.push_back(
                     make_notice_entry(config, source, notices, make_ref(), make_ref(), now));
+                notice_id = batch.add.back().id;
             }
             // One entry and its notice are one batch: both, or neither.
-            if (const auto said = commit_blocking(spool, std::move(batch)); !said)
-                return said.error();
+            if (const auto said = commit_blocking(spool, std::move(batch)); !said) {
+                // What is gone is gone: the caller has to know of it.
+                if (dropped.empty()) return said.error();
+                events.log(
+                    event::Level::error, "spool",
+                    fmt::format("{} could not be dropped: {}", info.id, said.error().message()));
+                return dropped;
+            }
+            for (const Notice& notice : notices) {
+                events.emit(event::Dsn{
+                    .ref = loaded->entry.ref,
+                    .id = notice_id,
+                    .action = "failed",
+                    .rcpt = loaded->entry.envelope.recipients[notice.recipient].address.text(),
+                    .result = "queued"});
+            }
             dropped.push_back(info);
         }
     }

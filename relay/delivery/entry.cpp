@@ -73,7 +73,6 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
         std::erase_if(ways, [&](const PathPtr& path) { return path->name() != entry.upstream; });
     }
     bool attempted = false;
-    bool unanswered = false;
     for (const PathPtr& path : ways) {
         if (pool.hurried()) break;
         Outgoing outgoing{.ref = entry.ref,
@@ -86,15 +85,18 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
             pool.start(path, std::move(outgoing), false, clock::now() + no_way_pause);
         if (!co_await attempt->wait_until(clock::now() + attempt_bound)) {
             attempt->abandon();
-            unanswered = attempt->dot_sent();
-            if (unanswered) {
+            if (attempt->dot_sent()) {
                 tally.lost(path->name());
                 attempted = true;
             }
             break;
         }
         const AttemptResult result = attempt->take_result();
-        if (result.how == How::unfit || result.how == How::no_slot) continue;
+        if (result.how == How::unfit) continue;
+        if (result.how == How::no_slot) {
+            if (path->open_breaker(clock::now())) continue;
+            break;  // Busy, not broken: it stays with its path.
+        }
         attempted = true;
         tally.apply(result.results, path->name(), result.dsn_offered);
         entry.upstream = path->name();
@@ -115,7 +117,8 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
             tally.lost(path->name());
             break;
         }
-        if (!tally.any(Fate::open)) break;
+        // The next path is for those whose own takes no mail at all.
+        if (!tally.any(Fate::open) || !path->open_breaker(clock::now())) break;
     }
     if (!attempted && !paths->any_offers(needs)) {
         // Nothing that is configured will ever take it.

@@ -34,18 +34,15 @@ class Tally {
     /// elsewhere.
     Tally(std::size_t recipients, const std::vector<std::uint32_t>* which = nullptr);
 
-    /// What an attempt on `path` said. `dot_lost`: recipients accepted and not answered are in
-    /// doubt.
+    /// What an attempt on `path` said.
     void apply(const std::vector<proto::ClientSession::RecipientResult>& results,
                const std::string& path, bool dsn_offered);
+    /// The final dot went to `path` and its answer was lost: what is open is in doubt.
     void lost(const std::string& path);
 
     [[nodiscard]] std::vector<std::size_t> open() const { return with(Fate::open); }
     [[nodiscard]] std::vector<std::size_t> with(Fate fate) const;
     [[nodiscard]] bool any(Fate fate) const;
-    /// Open ones are left and none of the rest was answered 4xx for good: worth another path in
-    /// this wait.
-    [[nodiscard]] bool wants_next_path() const { return any(Fate::open); }
     [[nodiscard]] const Line& line(std::size_t recipient) const { return lines_[recipient]; }
     [[nodiscard]] const std::vector<std::size_t>& members() const noexcept { return members_; }
     /// All were refused: what the client hears.

@@ -73,6 +73,13 @@ boost::system::result<int> open_journal(const std::string& path) {
     return fd;
 }
 
+/// Of a target that is not stdout.
+boost::system::result<int> open_target(const LogTarget& target,
+                                       const std::optional<LineWriter::Owner>& owner) {
+    return target.kind == LogTarget::Kind::file ? open_file(target.path, owner)
+                                                : open_journal(target.path);
+}
+
 /// syslog(3) severities.
 char priority(Level level) {
     switch (level) {
@@ -109,9 +116,7 @@ boost::system::result<LogTarget> parse_log_target(std::string_view text) {
 boost::system::result<std::unique_ptr<LineWriter>> LineWriter::open(Settings settings) {
     int fd = settings.stdout_fd;
     if (settings.target.kind != LogTarget::Kind::stdout_stream) {
-        const auto opened = settings.target.kind == LogTarget::Kind::file
-                                ? open_file(settings.target.path, settings.owner)
-                                : open_journal(settings.target.path);
+        const auto opened = open_target(settings.target, settings.owner);
         if (!opened) return opened.error();
         fd = *opened;
     }
@@ -128,6 +133,7 @@ LineWriter::LineWriter(Settings settings, int fd)
 LineWriter::~LineWriter() {
     stop();
     if (settings_.target.kind != LogTarget::Kind::stdout_stream) ::close(fd_);
+    if (next_ && next_->target.kind != LogTarget::Kind::stdout_stream) ::close(next_->fd);
 }
 
 void LineWriter::submit(Level level, std::string_view lines, std::size_t count) noexcept {
@@ -149,6 +155,30 @@ void LineWriter::submit(Level level, std::string_view lines, std::size_t count) 
     } catch (const std::exception&) {  // no memory
         dropped_.fetch_add(count, std::memory_order_relaxed);
     }
+}
+
+boost::system::result<void> LineWriter::retarget(LogTarget target) {
+    int fd = settings_.stdout_fd;
+    if (target.kind != LogTarget::Kind::stdout_stream) {
+        const auto opened = open_target(target, settings_.owner);
+        if (!opened) return opened.error();
+        fd = *opened;
+    }
+    const std::scoped_lock lock(mutex_);
+    if (next_ && next_->target.kind != LogTarget::Kind::stdout_stream) ::close(next_->fd);
+    next_ = Target{std::move(target), fd};
+    wake_.notify_one();
+    return {};
+}
+
+/// Called with the mutex held.
+void LineWriter::change_target() noexcept {
+    if (settings_.target.kind != LogTarget::Kind::stdout_stream) ::close(fd_);
+    settings_.target = std::move(next_->target);
+    fd_ = next_->fd;
+    next_.reset();
+    struct stat what{};
+    socket_ = ::fstat(fd_, &what) == 0 && S_ISSOCK(what.st_mode);
 }
 
 void LineWriter::reopen() noexcept {
@@ -174,9 +204,11 @@ void LineWriter::run() noexcept {
             std::unique_lock lock(mutex_);
             idle_ = true;
             wake_.wait(lock, [this] {
-                return !queue_.empty() || stopping_ || reopen_.load(std::memory_order_acquire);
+                return !queue_.empty() || stopping_ || next_ ||
+                       reopen_.load(std::memory_order_acquire);
             });
             idle_ = false;
+            if (next_) change_target();
             batch.swap(queue_);
             queued_ = 0;
             if (batch.empty() && stopping_) return;

@@ -58,6 +58,9 @@ class LineWriter {
     void submit(Level level, std::string_view lines, std::size_t count) noexcept;
     [[nodiscard]] Level level() const noexcept { return level_.load(std::memory_order_relaxed); }
     void set_level(Level level) noexcept { level_.store(level, std::memory_order_relaxed); }
+    /// Writes to another target from the next batch on. Error: it cannot be opened, and nothing
+    /// changes. Thread-safe.
+    [[nodiscard]] boost::system::result<void> retarget(LogTarget target);
     /// Opens a file target anew (it was rotated). Thread-safe.
     void reopen() noexcept;
     [[nodiscard]] std::uint64_t dropped() const noexcept {
@@ -75,13 +78,19 @@ class LineWriter {
     };
     LineWriter(Settings settings, int fd);
     void run() noexcept;
+    void change_target() noexcept;
     void write(const Chunk& chunk) noexcept;
     [[nodiscard]] std::size_t write_bytes(std::string_view bytes) noexcept;  ///< How many went out.
     [[nodiscard]] bool wait_writable() noexcept;  ///< False: stuck and told to stop.
     void send_line(Level level, std::string_view line) noexcept;
 
+    struct Target {
+        LogTarget target;
+        int fd;
+    };
     Settings settings_;
     int fd_;
+    std::optional<Target> next_;  ///< Under the mutex: what to change to.
     std::atomic<Level> level_;
     std::atomic<std::uint64_t> dropped_{0};
     std::atomic<bool> reopen_{false};

@@ -4,7 +4,14 @@
 #include <utility>
 #include <vector>
 
+#include <openssl/crypto.h>
+
 namespace postern::relay::net {
+
+void Block::wipe_secret() noexcept {
+    if (secret_ > 0) OPENSSL_cleanse(data_.get(), secret_);
+    secret_ = 0;
+}
 
 struct BufferPool::State {
     std::thread::id owner = std::this_thread::get_id();
@@ -45,6 +52,7 @@ struct Return {
 
     void operator()(Block* block) const noexcept {
         std::unique_ptr<Block> owned(block);
+        owned->wipe_secret();
         if (std::this_thread::get_id() != owner) return;
         if (const auto home = pool.lock()) home->give_back(std::move(owned));
     }

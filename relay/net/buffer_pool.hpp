@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <span>
@@ -16,9 +17,14 @@ class Block {
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
     [[nodiscard]] std::span<char> span() noexcept { return {data_.get(), size_}; }
 
+    /// The first `octets` may hold a secret: they are wiped when nobody uses the block any more.
+    void holds_secret(std::size_t octets) noexcept { secret_ = std::max(secret_, octets); }
+    void wipe_secret() noexcept;
+
   private:
     std::unique_ptr<char[]> data_;  // not zeroed
     std::size_t size_;
+    std::size_t secret_ = 0;
 };
 
 using BlockPtr = std::shared_ptr<Block>;

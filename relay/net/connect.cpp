@@ -29,6 +29,7 @@ class Race : public std::enable_shared_from_this<Race> {
             Race& race;
             ~Out() { race.abandon(); }
         } out{*this};
+        if (options_.stop != nullptr) options_.stop->now = [this] { stop(); };
         over_.expires_at(options_.deadline);
         start_next();
         if (!finished_) co_await over_.async_wait(as_value);
@@ -95,7 +96,14 @@ class Race : public std::enable_shared_from_this<Race> {
         over_.cancel();
     }
 
+    void stop() {
+        if (finished_) return;
+        last_error_ = asio::error::operation_aborted;
+        finish();
+    }
+
     void abandon() {
+        if (options_.stop != nullptr) options_.stop->now = nullptr;
         finished_ = true;
         head_start_.cancel();
         sockets_.clear();

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -10,7 +11,18 @@
 
 namespace postern::relay::net {
 
+/// The way to end a connect() from outside; does nothing when none is under way.
+class ConnectStop {
+  public:
+    /// The connect() ends soon with operation_aborted.
+    void stop() const {
+        if (now) now();
+    }
+    std::function<void()> now;  ///< Set by connect() while it is under way.
+};
+
 struct ConnectOptions {
+    ConnectStop* stop = nullptr;                     ///< Outlives the connect().
     std::chrono::steady_clock::time_point deadline;  ///< For all addresses together.
     std::chrono::milliseconds stagger{250};          ///< Head start of each address (RFC 8305 5).
     std::optional<asio::ip::address>

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -10,6 +11,9 @@ namespace postern::relay::net {
 namespace {
 
 using Print = std::array<long long, 5>;
+
+/// How often what could not be used is tried again.
+constexpr std::chrono::minutes patience{1};
 
 std::vector<Print> look(const std::vector<std::string>& paths) {
     std::vector<Print> prints;
@@ -30,7 +34,7 @@ std::vector<Print> look(const std::vector<std::string>& paths) {
 }  // namespace
 
 struct FileWatch::State : std::enable_shared_from_this<State> {
-    State(const asio::any_io_executor& executor, std::function<void()> told,
+    State(const asio::any_io_executor& executor, std::function<bool()> told,
           std::chrono::milliseconds every)
         : timer(executor), changed(std::move(told)), interval(every) {}
 
@@ -47,20 +51,25 @@ struct FileWatch::State : std::enable_shared_from_this<State> {
         const bool settled = seen == last;
         last = std::move(seen);
         wait();
-        if (!settled || last == told) return;
+        if (!settled || (last == told && !again)) return;
+        const auto now = std::chrono::steady_clock::now();
+        if (last == told && now < next_try) return;
         told = last;
-        changed();
+        again = !changed();
+        next_try = now + std::max<std::chrono::steady_clock::duration>(patience, interval);
     }
 
     asio::steady_timer timer;
-    std::function<void()> changed;
+    std::function<bool()> changed;
+    bool again = false;  ///< The last change could not be used.
+    std::chrono::steady_clock::time_point next_try;
     std::chrono::milliseconds interval;
     std::vector<std::string> paths;
     std::vector<Print> last;  ///< As seen one interval ago.
     std::vector<Print> told;  ///< As the owner knows it.
 };
 
-FileWatch::FileWatch(const asio::any_io_executor& executor, std::function<void()> changed,
+FileWatch::FileWatch(const asio::any_io_executor& executor, std::function<bool()> changed,
                      std::chrono::milliseconds interval)
     : state_(std::make_shared<State>(executor, std::move(changed), interval)) {}
 
@@ -71,6 +80,7 @@ FileWatch::~FileWatch() {
 void FileWatch::set(std::vector<std::string> paths) {
     state_->paths = std::move(paths);
     state_->told = state_->last = look(state_->paths);
+    state_->again = false;
     state_->wait();
 }
 

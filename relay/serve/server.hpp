@@ -39,6 +39,8 @@ struct BoundSockets {
     std::vector<admin::AdminSocket> admin;
 };
 
+[[nodiscard]] event::LogTarget log_target(const config::LogTarget& target);
+
 /// The composition root of `serve`: owns every object, and the order in which they start and stop.
 /// Made and run on the main thread.
 class Server {
@@ -68,6 +70,8 @@ class Server {
     [[nodiscard]] admin::ReloadOutcome reload_on_house();
     void account_changed(const std::string& account, auth::Change change);
     [[nodiscard]] awaitable<void> on_signals();
+    [[nodiscard]] awaitable<void> on_second_signal();
+    [[nodiscard]] Started reload_certificates();
     [[nodiscard]] awaitable<void> housekeeping();
     [[nodiscard]] awaitable<void> probe_paths();
     [[nodiscard]] awaitable<void> drain();

@@ -52,10 +52,11 @@ int Server::run() {
     chores_->spawn(probe_paths());
     chores_->spawn(on_signals());
     watch_ = std::make_unique<net::FileWatch>(house_.get_executor(), [this] {
-        const admin::ReloadOutcome outcome = reload_on_house();
-        events_->log(outcome.ok ? event::Level::info : event::Level::error, "tls",
-                     outcome.ok ? "certificates were read again"
-                                : "certificates changed and cannot be read: " + outcome.error);
+        const auto read = reload_certificates();
+        events_->log(read ? event::Level::info : event::Level::error, "tls",
+                     read ? "certificates were read again"
+                          : "certificates changed and cannot be read: " + read.error());
+        return read.has_value();
     });
     watch_certificates();
     start_listening();
@@ -106,10 +107,16 @@ awaitable<void> Server::on_signals() {
         notifier_.ready();
     }
     // Whoever asks twice does not want to wait; what was promised is on disk.
-    signals_.async_wait([](const error_code& error, int number) {
-        if (!error && number != SIGHUP) ::_exit(1);
-    });
+    chores_->spawn(on_second_signal());
     co_await drain();
+}
+
+awaitable<void> Server::on_second_signal() {
+    for (;;) {
+        const auto [error, number] = co_await signals_.async_wait(as_value);
+        if (error) co_return;
+        if (number != SIGHUP) ::_exit(1);
+    }
 }
 
 awaitable<void> Server::drain() {
@@ -265,17 +272,23 @@ admin::ReloadOutcome Server::reload_on_house() {
     parts.before = current_.get();
     parts.path_freed = [this] {
         for (const auto& thread : threads_)
-            thread->post([&pool = thread->upstreams()] { pool.shed(); });
+            thread->post([&pool = thread->upstreams()] { pool.wake_waiters(); });
         runner_->wake();
     };
+    const bool log_moves = parts.before->config->log.target != loaded.config->log.target;
     const bool resolvers = parts.before->config->dns.resolvers != loaded.config->dns.resolvers;
     auto snapshot = make_snapshot(loaded.config, parts);
     if (!snapshot) return fail(snapshot.error());
+    if (log_moves) {
+        if (const auto moved = log_->retarget(log_target(loaded.config->log.target)); !moved)
+            return fail(fmt::format("log.target: {}", moved.error().message()));
+    }
     current_.set(*snapshot);
     const config::Config& now = *loaded.config;
     bodies_.set_limit(now.resources.body_memory);
     accounts_->set_iterations(now.auth.scram_iterations);
     log_->set_level(now.log.level);
+    spool_->set_reserve(now.spool.reserve);
     recorder_->set_retention(std::chrono::duration_cast<seconds>(now.log.event_retention));
     guard_.set({.mode = (*snapshot)->policy.rules[policy::Rule::login_guard]});
     if (resolvers) {
@@ -293,6 +306,18 @@ admin::ReloadOutcome Server::reload_on_house() {
     events_->emit(event::Reload{.result = "ok", .error = ""});
     runner_->wake();
     return outcome;
+}
+
+/// The certificates alone: what else stands in the configuration's file by now waits for a reload.
+Started Server::reload_certificates() {
+    const SnapshotPtr before = current_.get();
+    auto tls = load_tls(*before->config, tickets_);
+    if (!tls) return tls.error();
+    auto snapshot = std::make_shared<Snapshot>(*before);
+    snapshot->tls = *tls;
+    current_.set(std::move(snapshot));
+    look_after_certificates();
+    return {};
 }
 
 void Server::watch_certificates() {
@@ -331,9 +356,10 @@ admin::Ports Server::admin_ports() {
         return it->second;
     };
     out.drop_with_dsn = [this](const EntrySelector& which, const std::string& reason) {
-        return drop_with_notice(*spool_, *current_.get()->config, services_->make_ref, which,
-                                reason);
+        return drop_with_notice(*spool_, *current_.get()->config, services_->make_ref, *events_,
+                                which, reason);
     };
+    out.trace_retention = [this] { return current_.get()->config->message.trace_retention; };
     out.version = std::string(process::version());
     out.commit = std::string(process::commit());
     out.built = std::string(process::built());

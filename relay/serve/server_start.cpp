@@ -49,6 +49,13 @@ std::string address_text(const config::Listen& listen) {
                : fmt::format("[{}]:{}", listen.address, listen.port);
 }
 
+std::size_t threads_of(const config::Config& config) {
+    if (config.server.threads > 0) return config.server.threads;
+    return std::max(1U, std::thread::hardware_concurrency());
+}
+
+}  // namespace
+
 event::LogTarget log_target(const config::LogTarget& target) {
     event::LogTarget out;
     out.path = target.path;
@@ -65,13 +72,6 @@ event::LogTarget log_target(const config::LogTarget& target) {
     }
     return out;
 }
-
-std::size_t threads_of(const config::Config& config) {
-    if (config.server.threads > 0) return config.server.threads;
-    return std::max(1U, std::thread::hardware_concurrency());
-}
-
-}  // namespace
 
 Server::Server(ServeOptions options, process::Notifier notifier)
     : options_(std::move(options)),
@@ -101,12 +101,13 @@ Started Server::start() {
     parts.events = events_.get();
     parts.path_freed = [this] {
         for (const auto& thread : threads_)
-            thread->post([&pool = thread->upstreams()] { pool.shed(); });
+            thread->post([&pool = thread->upstreams()] { pool.wake_waiters(); });
         if (runner_) runner_->wake();
     };
     auto snapshot = make_snapshot(config_, parts);
     if (!snapshot) return snapshot.error();
     current_.set(*snapshot);
+    guard_.set({.mode = (*snapshot)->policy.rules[policy::Rule::login_guard]});
     make_services();
     for (std::size_t i = 0; i < threads; ++i) {
         threads_.push_back(

@@ -98,7 +98,11 @@ void NetworkThread::use_resolvers(std::vector<std::string> resolvers) {
 
 void NetworkThread::end_sessions(const std::string& account, const proto::Reply& reply) {
     for (SessionDriver* session : lane_.sessions) {
-        if (account.empty() || session->account() == account) session->end(reply);
+        if (account.empty()) {
+            session->end(reply);
+        } else if (session->account() == account) {
+            session->revoke(reply);
+        }
     }
 }
 

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <openssl/crypto.h>
 
 #include "policy/source.hpp"
 #include "relay/net/proxy.hpp"
@@ -145,8 +144,6 @@ awaitable<void> SessionDriver::converse() {
         } else if (std::holds_alternative<Session::StartTls>(action)) {
             co_await start_tls(implicit ? net::TlsStart::implicit : net::TlsStart::upgrade);
         } else if (auto* auth = std::get_if<Session::Auth>(&action)) {
-            wipe_block_ =
-                true;  // The machine wipes its own copies of an AUTH line; this one is ours.
             co_await authenticate(std::move(*auth));
         } else if (std::holds_alternative<Session::AuthAborted>(action)) {
             exchange_.reset();
@@ -173,7 +170,13 @@ awaitable<void> SessionDriver::converse() {
 awaitable<void> SessionDriver::read(Session::Read what) {
     drain_notes();
     if (ending_) {
-        machine_->shut_down(*std::exchange(ending_, std::nullopt));
+        proto::Reply reply = *std::exchange(ending_, std::nullopt);
+        // An account that may send no more does not finish what it is sending.
+        if (revoked_) {
+            machine_->cut_off(std::move(reply));
+        } else {
+            machine_->shut_down(std::move(reply));
+        }
         co_return;
     }
     if (!machine_->in_transaction()) offer();
@@ -185,8 +188,6 @@ awaitable<void> SessionDriver::read(Session::Read what) {
     // The block is kept only while a body is read into it: an idle connection holds none.
     const bool room = block_ && what.in_data && block_->size() - block_used_ >= least_room;
     if (!room) {
-        if (std::exchange(wipe_block_, false) && block_)
-            OPENSSL_cleanse(block_->data(), block_used_);
         block_.reset();
         block_used_ = 0;
     }
@@ -198,9 +199,10 @@ awaitable<void> SessionDriver::read(Session::Read what) {
         if (!stream_.has_buffered()) error = co_await stream_.wait_readable();
         if (error) break;
         if (!block_) {
-            const bool large =
-                what.in_data && (transaction_->octets >= net::BufferPool::small_size ||
-                                 what.want > net::BufferPool::small_size);
+            // Octets that are swallowed belong to no transaction.
+            const std::uint64_t so_far = transaction_ ? transaction_->octets : 0;
+            const bool large = what.in_data && (so_far >= net::BufferPool::small_size ||
+                                                what.want > net::BufferPool::small_size);
             block_ = large ? lane_.buffers.large() : lane_.buffers.small();
             block_used_ = 0;
         }
@@ -221,6 +223,9 @@ awaitable<void> SessionDriver::read(Session::Read what) {
     }
     const std::string_view fresh(block_->data() + block_used_, *got);
     block_used_ += *got;
+    // Until a login is over, what was read may hold a secret: the machine wipes its own copies,
+    // this one is ours.
+    if (account_name_.empty()) block_->holds_secret(block_used_);
     unbroken_ += *got;
     if (unbroken_ >= fair_share) {
         unbroken_ = 0;
@@ -292,8 +297,11 @@ void SessionDriver::offer() {
 void SessionDriver::drain_notes() {
     for (Session::Note& note : machine_->take_notes()) {
         services_.events.emit(event::Reply{.command = note.command, .code = note.code});
-        // Refusals at the end of data are told with the message itself.
-        if (note.ref.empty() || note.code < 400 || note.command == "end-of-data") continue;
+        // Refusals at the end of data are told with the message itself, but for those that the
+        // machine made before anybody was asked.
+        const bool judged =
+            note.command == "end-of-data" && (!transaction_ || transaction_->judged);
+        if (note.ref.empty() || note.code < 400 || judged) continue;
         const proto::Envelope& envelope = machine_->envelope();
         event::Attempt told{.session = id_,
                             .ref = note.ref,
@@ -314,6 +322,12 @@ void SessionDriver::drain_notes() {
         }
         services_.events.emit(std::move(told));
     }
+}
+
+void SessionDriver::revoke(proto::Reply reply) {
+    revoked_ = true;
+    ending_.reset();
+    end(std::move(reply));
 }
 
 void SessionDriver::end(proto::Reply reply) {

@@ -30,6 +30,8 @@ class SessionDriver {
 
     /// Ends the session with `reply` as soon as the protocol allows (at once when idle).
     void end(proto::Reply reply);
+    /// The account may send no more: as end(), and a message that is being sent is cut off.
+    void revoke(proto::Reply reply);
     /// Closes it without a word: the time to drain is over.
     void abort();
     /// Normalised; empty before login.
@@ -57,11 +59,14 @@ class SessionDriver {
     [[nodiscard]] awaitable<void> logged_in(auth::Success success);
     [[nodiscard]] awaitable<void> login_failed(auth::Failure failure);
     [[nodiscard]] awaitable<void> refresh_account();
+    [[nodiscard]] awaitable<result<auth::AccountPtr>> look_up(std::string name);
     void login_unavailable(const std::string& why);
     void tell_login(bool ok, std::string result, const auth::Failure* failure);
 
     // transaction.cpp: may you, and whither
     [[nodiscard]] awaitable<void> judge(proto::Session::Stage stage);
+    [[nodiscard]] awaitable<bool> may_still_send();
+    void tell_refused(const policy::Verdict& verdict);
     [[nodiscard]] awaitable<void> commit();
     void begin_transaction();
     void remember_refusal(proto::Session::Stage stage, policy::Verdict verdict);
@@ -90,7 +95,6 @@ class SessionDriver {
     SteadyTime started_;
     std::size_t unbroken_ = 0;  ///< Octets read since others had their turn.
     bool command_open_ = false;
-    bool wipe_block_ = false;
 
     Counts::Token by_source_;
     Counts::Token by_account_;
@@ -105,6 +109,8 @@ class SessionDriver {
     auth::AccountPtr account_;
     std::string account_name_;
     std::string credential_;
+    std::string acting_as_;  ///< The account whose addresses it sends from; empty: its own.
+    auth::AccountPtr acting_account_;
     std::uint64_t account_generation_ = 0;
 
     std::unique_ptr<Transaction> transaction_;
@@ -116,6 +122,7 @@ class SessionDriver {
     std::optional<proto::Reply> ending_;
     asio::steady_timer pause_;
     bool aborted_ = false;
+    bool revoked_ = false;
     std::string end_reason_;
 };
 

@@ -22,6 +22,13 @@ proto::Reply wrong_credentials(bool close_after) {
     return {535, "5.7.8", "authentication failed: wrong user name or password", close_after};
 }
 
+proto::Reply suspended_reply(const std::string& text, const std::string& where) {
+    return {525, "5.7.13",
+            text.empty() ? "account is suspended, write to " + where
+                         : proto::clean_text(text, 300) + " (write to " + where + ")",
+            false};
+}
+
 std::optional<std::uint64_t> number_of(const std::string& hex) {
     std::uint64_t value = 0;
     const auto [end, error] = std::from_chars(hex.data(), hex.data() + hex.size(), value, 16);
@@ -152,11 +159,15 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
     attempt_.succeeded(clock::now());
     attempt_ = {};
     if (!account_ || account_->suspended) {
-        const std::string text = account_ && account_->suspended ? account_->suspended->text : "";
+        tell_login(false, "failed", nullptr);
         account_name_.clear();
-        machine_->auth_failed({525, "5.7.13", text.empty() ? "account is suspended" : text, false});
+        machine_->auth_failed(
+            suspended_reply(account_ && account_->suspended ? account_->suspended->text : "",
+                            services_.current.get()->config->server.contact));
         co_return;
     }
+    acting_as_ = identity.authzid == account_name_ ? std::string() : identity.authzid;
+    acting_account_.reset();
     by_account_ = services_.accounts_connected.take(
         account_name_, snapshot_->config->resources.max_connections_per_account);
     policy::Facts known = facts();
@@ -206,11 +217,7 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
             attempt_ = {};
             tell_login(false, "failed", &failure);
             const std::string where = services_.current.get()->config->server.contact;
-            machine_->auth_failed({525, "5.7.13",
-                                   failure.text.empty() ? "account is suspended, write to " + where
-                                                        : proto::clean_text(failure.text, 300) +
-                                                              " (write to " + where + ")",
-                                   false});
+            machine_->auth_failed(suspended_reply(failure.text, where));
             co_return;
         }
         case Kind::bad_credentials:
@@ -278,42 +285,39 @@ void SessionDriver::tell_login(bool ok, std::string result, const auth::Failure*
 awaitable<void> SessionDriver::refresh_account() {
     const std::uint64_t generation = services_.accounts.generation();
     if (generation == account_generation_) co_return;
-    auth::AccountPtr fresh = services_.accounts.find_cached(account_name_);
-    if (!fresh) {
-        const asio::any_io_executor home = co_await asio::this_coro::executor;
-        auto start = [&](auto handler) {
-            auto resume = std::make_shared<decltype(handler)>(std::move(handler));
-            auto back = [home, resume,
-                         work = asio::prefer(home, asio::execution::outstanding_work.tracked)] {
-                asio::post(home, std::move(*resume));
-            };
-            auth::AuthPool::Job job;
-            job.deadline = clock::now() + pool_patience;
-            job.priority = auth::AuthPool::Priority::known;
-            job.run = [this, &fresh, back] {
-                const auto found = services_.accounts.find(account_name_);
-                // Only a store that can be read may say that an account is gone.
-                fresh = found                                         ? *found
-                        : found.error() == auth::AuthError::not_found ? nullptr
-                                                                      : account_;
-                back();
-            };
-            // Not to be had now: what is known goes on to count, and the next message asks again.
-            job.expired = [this, &fresh, back] {
-                fresh = account_;
-                back();
-            };
-            if (!services_.auth_pool.submit(std::move(job))) {
-                fresh = account_;
-                back();
-            }
-        };
-        co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(start),
-                                                                              asio::use_awaitable);
-        if (fresh == account_) co_return;
-    }
-    account_ = std::move(fresh);
+    auto fresh = co_await look_up(account_name_);
+    // Not to be had now: what is known goes on to count, and the next message asks again.
+    if (!fresh) co_return;
+    account_ = std::move(*fresh);
     account_generation_ = generation;
+}
+
+/// An account as it is now; null: there is none. Error: the store cannot be asked now.
+awaitable<result<auth::AccountPtr>> SessionDriver::look_up(std::string name) {
+    if (auth::AccountPtr cached = services_.accounts.find_cached(name)) co_return cached;
+    result<auth::AccountPtr> out(error_code(asio::error::try_again));
+    const asio::any_io_executor home = co_await asio::this_coro::executor;
+    auto start = [&](auto handler) {
+        auto resume = std::make_shared<decltype(handler)>(std::move(handler));
+        auto back = [home, resume,
+                     work = asio::prefer(home, asio::execution::outstanding_work.tracked)] {
+            asio::post(home, std::move(*resume));
+        };
+        auth::AuthPool::Job job;
+        job.deadline = clock::now() + pool_patience;
+        job.priority = auth::AuthPool::Priority::known;
+        job.run = [this, &out, &name, back] {
+            out = services_.accounts.find(name);
+            // Only a store that can be read may say that an account is gone.
+            if (!out && out.error() == auth::AuthError::not_found) out = auth::AccountPtr();
+            back();
+        };
+        job.expired = back;
+        if (!services_.auth_pool.submit(std::move(job))) back();
+    };
+    co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(start),
+                                                                          asio::use_awaitable);
+    co_return out;
 }
 
 }  // namespace postern::relay

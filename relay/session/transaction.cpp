@@ -94,10 +94,7 @@ awaitable<void> SessionDriver::judge(Stage stage) {
     drain_notes();
     if (stage == Stage::mail) {
         begin_transaction();
-        co_await refresh_account();
-        if (!account_ || account_->suspended) {
-            // The notice of the change is on its way to this session, too.
-            end({421, "4.7.0", "this account has changed, log in again", true});
+        if (!co_await may_still_send()) {
             machine_->refuse({550, "5.7.1", "this account may not send", false});
             co_return;
         }
@@ -113,18 +110,31 @@ awaitable<void> SessionDriver::judge(Stage stage) {
         }
     }
     Transaction& t = *transaction_;
+    if (stage == Stage::data) {
+        t.data_ended = clock::now();
+        if (!co_await may_still_send()) {
+            t.judged = true;
+            policy::Verdict verdict{.kind = policy::VerdictKind::refuse,
+                                    .rule = "suspended",
+                                    .reply = {550, "5.7.1", "this account may not send", false}};
+            tell_refused(verdict);
+            machine_->refuse(verdict.reply);
+            co_return;
+        }
+    }
     const proto::Envelope& envelope = machine_->envelope();
     policy::Facts known = facts();
-    known.owned = {.everything = account_->owned.everything,
-                   .account = account_->name,
-                   .addresses = account_->owned.addresses,
-                   .domains = account_->owned.domains};
+    const auth::AccountRecord& owner = acting_account_ ? *acting_account_ : *account_;
+    known.owned = {.everything = owner.owned.everything,
+                   .account = owner.name,
+                   .addresses = owner.owned.addresses,
+                   .domains = owner.owned.domains};
     known.mail_from = envelope.mail_from ? &*envelope.mail_from : nullptr;
     known.declared_size = envelope.declared_size;
     known.recipients = envelope.recipients.size();
     if (stage == Stage::rcpt) --known.recipients;
     if (stage == Stage::data) {
-        t.data_ended = clock::now();
+        t.judged = true;
         t.header.finish();
         known.bytes = machine_->body_bytes();
         known.header = &t.header.facts();
@@ -132,6 +142,7 @@ awaitable<void> SessionDriver::judge(Stage stage) {
             policy::Verdict verdict{
                 .kind = policy::VerdictKind::throttle, .rule = "size", .reply = no_room()};
             tell_message(verdict);
+            tell_refused(verdict);
             machine_->refuse(verdict.reply);
             co_return;
         }
@@ -153,22 +164,43 @@ awaitable<void> SessionDriver::judge(Stage stage) {
     }
     proto::Reply reply = verdict.reply;
     if (stage == Stage::data) {
-        services_.events.emit(event::Answered{
-            .session = id_,
-            .ref = machine_->ref(),
-            .outcome = std::string(verdict.outcome()),
-            .rule = std::string(verdict.rule),
-            .text = reply.text,
-            .mode = t.snapshot->config->delivery.mode == config::DeliveryMode::spool
-                        ? "spool"
-                        : "cut-through",
-            .code = reply.code,
-            .queued = false,
-            .seconds = std::chrono::duration<double>(clock::now() - t.data_ended).count()});
+        tell_refused(verdict);
     } else {
         remember_refusal(stage, std::move(verdict));
     }
     machine_->refuse(std::move(reply));
+}
+
+/// Reads anew what has changed of the account, and of the one that it acts for. False: it may send
+/// no more, and the session ends.
+awaitable<bool> SessionDriver::may_still_send() {
+    co_await refresh_account();
+    bool may = !revoked_ && account_ && !account_->suspended;
+    if (may && !acting_as_.empty()) {
+        const auto other = co_await look_up(acting_as_);
+        // While the store cannot be read, what is known goes on to count.
+        if (other) acting_account_ = *other;
+        may = acting_account_ && !acting_account_->suspended &&
+              auth::may_act_as(*account_, acting_as_);
+    }
+    // The notice of the change is on its way to this session, too.
+    if (!may) revoke({421, "4.7.0", "this account has changed, log in again", true});
+    co_return may;
+}
+
+void SessionDriver::tell_refused(const policy::Verdict& verdict) {
+    const Transaction& t = *transaction_;
+    services_.events.emit(event::Answered{
+        .session = id_,
+        .ref = machine_->ref(),
+        .outcome = std::string(verdict.outcome()),
+        .rule = std::string(verdict.rule),
+        .text = verdict.reply.text,
+        .mode = t.snapshot->config->delivery.mode == config::DeliveryMode::spool ? "spool"
+                                                                                 : "cut-through",
+        .code = verdict.reply.code,
+        .queued = false,
+        .seconds = std::chrono::duration<double>(clock::now() - t.data_ended).count()});
 }
 
 void SessionDriver::remember_refusal(Stage stage, policy::Verdict verdict) {

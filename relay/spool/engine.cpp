@@ -56,7 +56,7 @@ result<Spool::Reservation> Engine::reserve(std::uint64_t bytes) {
     if (bytes > std::numeric_limits<std::uint64_t>::max() / 4) return SpoolError::full;
     const std::uint64_t claim = bytes + outcome_octets;
     const std::uint64_t others = shared_->reserved->fetch_add(claim);
-    if (shared_->free_bytes.load() < shared_->settings.reserve + others + claim) {
+    if (shared_->free_bytes.load() < shared_->reserve.load() + others + claim) {
         shared_->reserved->fetch_sub(claim);
         return SpoolError::full;
     }
@@ -99,6 +99,29 @@ std::optional<WallTime> Engine::next_due() const {
     return from_disk(*next);
 }
 
+bool Engine::hold_back(const std::string& id) {
+    const std::lock_guard lock(shared_->mutex);
+    Ledger& ledger = shared_->ledger;
+    const Handle h = ledger.index.find(id);
+    if (h == no_handle || ledger.index[h].slot == Slot::active || ledger.index[h].ending)
+        return false;
+    ledger.index[h].ending = true;
+    ledger.schedule.remove(h);
+    return true;
+}
+
+void Engine::let_go(const std::string& id) {
+    {
+        const std::lock_guard lock(shared_->mutex);
+        Ledger& ledger = shared_->ledger;
+        const Handle h = ledger.index.find(id);
+        if (h == no_handle || !ledger.index[h].ending) return;
+        ledger.index[h].ending = false;
+        ledger.arrange(h);
+    }
+    writer_.due_changed();
+}
+
 std::vector<EntryInfo> Engine::list(const EntrySelector& which, std::size_t limit,
                                     const std::string& after_id) const {
     std::vector<EntryInfo> out;
@@ -136,15 +159,8 @@ void Engine::drop(const EntrySelector& which, const std::string& reason,
     std::vector<EntryInfo> infos;
     Operation operation;
     walk(*shared_, which, {}, [&](EntryInfo info) {
-        const std::lock_guard lock(shared_->mutex);
-        Ledger& ledger = shared_->ledger;
-        const Handle h = ledger.index.find(info.id);
-        if (h == no_handle || ledger.index[h].slot == Slot::active || ledger.index[h].ending) {
-            return Walk::on;
-        }
         // Nobody takes it while this is under way.
-        ledger.index[h].ending = true;
-        ledger.schedule.remove(h);
+        if (!hold_back(info.id)) return Walk::on;
         info.reason = reason;
         operation.drop.push_back(info.id);
         infos.push_back(std::move(info));

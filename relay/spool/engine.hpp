@@ -21,6 +21,9 @@ class Engine final : public Spool {
     std::vector<std::string> take_due(WallTime now, std::size_t max) override;
     void put_back(const std::string& id, WallTime when) override;
     std::optional<WallTime> next_due() const override;
+    [[nodiscard]] bool hold_back(const std::string& id) override;
+    void let_go(const std::string& id) override;
+    void set_reserve(std::uint64_t bytes) override { shared_->reserve.store(bytes); }
     std::vector<EntryInfo> list(const EntrySelector& which, std::size_t limit,
                                 const std::string& after_id) const override;
     std::size_t retry(const EntrySelector& which, WallTime now) override;

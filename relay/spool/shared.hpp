@@ -21,7 +21,8 @@ struct Shared {
         mutex;  ///< Of the ledger. Held for memory work only, never over a call of the file port.
     Ledger ledger;
 
-    std::atomic<std::uint64_t> free_bytes{0};  ///< As last seen.
+    std::atomic<std::uint64_t> reserve{settings.reserve};  ///< Free space that is kept.
+    std::atomic<std::uint64_t> free_bytes{0};              ///< As last seen.
     /// Octets promised by reservations. Outlives the spool, as they may.
     std::shared_ptr<std::atomic<std::uint64_t>> reserved =
         std::make_shared<std::atomic<std::uint64_t>>(0);

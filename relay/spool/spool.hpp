@@ -163,6 +163,9 @@ class Spool {
     /// spool is failing).
     [[nodiscard]] virtual boost::system::result<Reservation> reserve(std::uint64_t bytes) = 0;
 
+    /// What reserve() keeps free from now on; Settings::reserve at first.
+    virtual void set_reserve(std::uint64_t bytes) = 0;
+
     /// Reads an entry back. Blocks: call it on the offload pool. A damaged one is set aside: error
     /// damaged.
     [[nodiscard]] virtual boost::system::result<LoadedEntry> load(const std::string& id) = 0;
@@ -173,12 +176,16 @@ class Spool {
     /// Puts an active entry back unrecorded, due at `when` (no path was free).
     virtual void put_back(const std::string& id, WallTime when) = 0;
     [[nodiscard]] virtual std::optional<WallTime> next_due() const = 0;
+    /// Nobody takes the entry until let_go(), or until it is gone. False: there is none, it is
+    /// active, or somebody else holds it back.
+    [[nodiscard]] virtual bool hold_back(const std::string& id) = 0;
+    virtual void let_go(const std::string& id) = 0;
 
     [[nodiscard]] virtual std::vector<EntryInfo> list(
         const EntrySelector& which, std::size_t limit,
         const std::string& after_id) const = 0;  ///< In order of id. May read files: offload.
     /// Makes matching entries due now; how many. Not those that are active, held, frozen, damaged,
-    /// or in doubt with their answer still awaited. May read files: offload.
+    /// or in doubt (their answer may still come). May read files: offload.
     virtual std::size_t retry(const EntrySelector& which, WallTime now) = 0;
     /// Removes matching entries that are not active; their infos come back through the callback
     /// once durable. May read files: offload.

@@ -201,7 +201,7 @@ bool Writer::enough_space(const Operation& operation) const {
     const std::uint64_t free = shared_.free_bytes.load();
     // What was reserved may dip below; the batch does not say that it was, but somebody's
     // reservation covers it.
-    return free >= shared_.settings.reserve + octets || shared_.reserved->load() >= octets;
+    return free >= shared_.reserve.load() + octets || shared_.reserved->load() >= octets;
 }
 
 void Writer::fit(Group& group) {

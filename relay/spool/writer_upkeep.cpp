@@ -109,13 +109,14 @@ void Writer::look_at_space() {
     const auto free = shared_.fs.free_space(shared_.layout.root);
     if (!free) return;
     shared_.free_bytes.store(*free);
-    const bool low = *free < shared_.settings.reserve;
+    const std::uint64_t reserve = shared_.reserve.load();
+    const bool low = *free < reserve;
     if (low == space_low_) return;
     space_low_ = low;
     if (low && shared_.observer.failed) {
         shared_.observer.failed(
             "full", shared_.layout.root,
-            fmt::format("{} octets free, {} are kept in reserve", *free, shared_.settings.reserve));
+            fmt::format("{} octets free, {} are kept in reserve", *free, reserve));
     }
     if (!low && !told_ && shared_.observer.recovered) shared_.observer.recovered();
 }

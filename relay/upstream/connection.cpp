@@ -80,8 +80,10 @@ awaitable<error_code> Connection::open_stream(asio::io_context& context, net::Re
         });
         if (addresses->empty()) co_return error_code(asio::error::access_denied);
     }
+    if (closed_) co_return error_code(asio::error::operation_aborted);
     net::ConnectOptions options;
     options.deadline = deadline;
+    options.stop = &connecting_;
     auto stream =
         co_await net::connect(context, std::move(*addresses), upstream.address.port, options);
     if (!stream) co_return stream.error();
@@ -169,6 +171,8 @@ awaitable<void> Connection::quit() {
 }
 
 void Connection::close() noexcept {
+    closed_ = true;
+    connecting_.stop();
     if (stream_) stream_->close();
 }
 

@@ -8,6 +8,7 @@
 
 #include "proto/client_session.hpp"
 #include "relay/asio.hpp"
+#include "relay/net/connect.hpp"
 #include "relay/net/resolver.hpp"
 #include "relay/net/stream.hpp"
 #include "relay/upstream/attempt.hpp"
@@ -40,6 +41,7 @@ class Connection {
     [[nodiscard]] awaitable<std::optional<Failed>> noop();
     /// Says QUIT and closes, within a second.
     [[nodiscard]] awaitable<void> quit();
+    /// Ends it at once, connecting included.
     void close() noexcept;
 
     /// After an idle time: nothing unasked has come in and the peer is still there.
@@ -72,9 +74,11 @@ class Connection {
     event::Stream& events_;
     proto::ClientSession machine_;
     std::optional<net::Stream> stream_;
+    net::ConnectStop connecting_;
     std::vector<std::string_view>
         pending_;  ///< Body pieces that wait to leave together with the dot.
     std::optional<SteadyTime> read_deadline_;  ///< Of the reply awaited now.
+    bool closed_ = false;
     bool ready_ = false;
     bool heard_ = false;
 };

@@ -59,7 +59,7 @@ awaitable<void> UpstreamPool::run(AttemptPtr attempt, SteadyTime slot_deadline) 
 awaitable<AttemptResult> UpstreamPool::carry_out(AttemptPtr attempt, SteadyTime slot_deadline) {
     const PathPtr path = attempt->path();
     for (int tries = 0;; ++tries) {
-        Acquired got = co_await acquire(path, attempt, slot_deadline);
+        Acquired got = co_await acquire(path, attempt, slot_deadline, tries > 0);
         AttemptResult result;
         if (!got.connection) {
             result.how = AttemptResult::How::no_slot;
@@ -91,7 +91,8 @@ awaitable<AttemptResult> UpstreamPool::carry_out(AttemptPtr attempt, SteadyTime 
             result = co_await got.connection->send(attempt);
         }
         // A kept connection that died without a word was most likely closed while idle: nothing was
-        // sent that counts, and the path is not to blame.
+        // sent that counts, and the path is not to blame. Others that were kept may have died with
+        // it.
         if (reused && tries == 0 && result.how == AttemptResult::How::broken &&
             !got.connection->heard() && result.failure &&
             result.failure->kind == Connection::Failed::Kind::eof) {
@@ -149,36 +150,56 @@ void UpstreamPool::learn(const PathPtr& path, const AttemptResult& result, const
 }
 
 awaitable<UpstreamPool::Acquired> UpstreamPool::acquire(PathPtr path, AttemptPtr attempt,
-                                                        SteadyTime deadline) {
-    for (;;) {
-        if (attempt->abandoned() || stopping_) co_return Acquired{};
-        Lane& lane = lanes_[path.get()];
-        while (!lane.idle.empty()) {
-            ConnectionPtr connection = std::move(lane.idle.back());
-            lane.idle.pop_back();
-            if (connection->still_good()) co_return Acquired{std::move(connection), {}};
-        }
-        if (Path::Slot slot = Path::try_slot(path, clock::now()); slot) {
-            auto connection = std::make_unique<Connection>(path, std::move(slot), events_);
-            const Use use(*this, connection.get());
-            auto failed = co_await connection->establish(
-                context_, *resolver_,
-                attempt->client_waits() ? Patience::client_waits : Patience::spooled);
-            if (failed) co_return Acquired{nullptr, std::move(failed)};
-            co_return Acquired{std::move(connection), {}};
-        }
-        if (clock::now() >= deadline || path->open_breaker(clock::now())) co_return Acquired{};
-        // All slots are taken. Another thread may hold idle ones.
-        Waiter waiter{asio::steady_timer(context_, deadline), nullptr};
-        lane.waiters.push_back(&waiter);
-        path->waiting.fetch_add(1);
-        if (ask_others) ask_others();
-        (void)co_await waiter.timer.async_wait(as_value);
-        path->waiting.fetch_sub(1);
-        std::erase(lanes_[path.get()].waiters, &waiter);
-        if (waiter.handed && waiter.handed->still_good())
-            co_return Acquired{std::move(waiter.handed), {}};
+                                                        SteadyTime deadline, bool fresh) {
+    Lane& lane = lanes_[path.get()];
+    while (!fresh && !lane.idle.empty()) {
+        ConnectionPtr connection = std::move(lane.idle.back());
+        lane.idle.pop_back();
+        if (connection->still_good()) co_return Acquired{std::move(connection), {}};
     }
+    Path::Slot slot = Path::try_slot(path, clock::now());
+    if (!slot && !path->open_breaker(clock::now())) {
+        Waiting waited = co_await wait_for_slot(path, attempt, deadline);
+        if (waited.connection) co_return Acquired{std::move(waited.connection), {}};
+        slot = std::move(waited.slot);
+    }
+    if (!slot || attempt->abandoned() || stopping_) co_return Acquired{};
+    auto connection = std::make_unique<Connection>(path, std::move(slot), events_);
+    const Use use(*this, connection.get());
+    // Given up meanwhile or not: what it shows of the path is worth knowing.
+    auto failed = co_await connection->establish(
+        context_, *resolver_, attempt->client_waits() ? Patience::client_waits : Patience::spooled);
+    if (failed) co_return Acquired{nullptr, std::move(failed)};
+    co_return Acquired{std::move(connection), {}};
+}
+
+/// Waits in turn, until a connection is handed over, a slot is free, or nothing will come of it.
+awaitable<UpstreamPool::Waiting> UpstreamPool::wait_for_slot(PathPtr path, AttemptPtr attempt,
+                                                             SteadyTime deadline) {
+    Waiter waiter{asio::steady_timer(context_), nullptr};
+    lanes_[path.get()].waiters.push_back(&waiter);
+    path->waiting.fetch_add(1);
+    // Other threads may hold idle ones.
+    if (ask_others) ask_others();
+    Waiting out;
+    for (;;) {
+        waiter.timer.expires_at(deadline);
+        (void)co_await waiter.timer.async_wait(as_value);
+        if (waiter.handed && waiter.handed->still_good()) {
+            out.connection = std::move(waiter.handed);
+            break;
+        }
+        waiter.handed.reset();
+        if (attempt->abandoned() || stopping_) break;
+        out.slot = Path::try_slot(path, clock::now());
+        if (out.slot || clock::now() >= deadline || path->open_breaker(clock::now())) break;
+    }
+    path->waiting.fetch_sub(1);
+    Lane& lane = lanes_[path.get()];
+    std::erase(lane.waiters, &waiter);
+    // Whoever was woken and does not use it passes the word on.
+    if (!out.connection && !out.slot && !lane.waiters.empty()) lane.waiters.front()->timer.cancel();
+    co_return out;
 }
 
 void UpstreamPool::release(ConnectionPtr connection) {
@@ -216,11 +237,14 @@ void UpstreamPool::release(ConnectionPtr connection) {
 
 void UpstreamPool::shed() {
     for (auto& [path, lane] : lanes_) {
-        if (lane.waiters.empty()) {
-            if (!lane.idle.empty() && path->waiting.load() > 0) lane.idle.erase(lane.idle.begin());
-        } else {
-            lane.waiters.front()->timer.cancel();
-        }
+        if (lane.waiters.empty() && !lane.idle.empty() && path->waiting.load() > 0)
+            lane.idle.erase(lane.idle.begin());
+    }
+}
+
+void UpstreamPool::wake_waiters() {
+    for (auto& [path, lane] : lanes_) {
+        if (!lane.waiters.empty()) lane.waiters.front()->timer.cancel();
     }
 }
 

@@ -36,9 +36,11 @@ class UpstreamPool {
     /// Tries whether an open path takes a connection and a login again; tells the path.
     [[nodiscard]] awaitable<void> probe(PathPtr path);
 
-    /// Somebody elsewhere waits for a slot, or one came free: closes an idle connection of a path
-    /// that has waiters, wakes waiters here.
+    /// Somebody elsewhere waits for a slot: closes an idle connection of each path that is waited
+    /// for.
     void shed();
+    /// A slot came free somewhere, or a breaker lets mail through: wakes the first that waits here.
+    void wake_waiters();
     /// Closes what has been idle too long or belongs to a retired path.
     [[nodiscard]] awaitable<void> sweep(SteadyTime now);
     /// Shutting down: nobody waits any more for what has not got its final dot, nor for the rest
@@ -84,8 +86,15 @@ class UpstreamPool {
 
     [[nodiscard]] awaitable<void> run(AttemptPtr attempt, SteadyTime slot_deadline);
     [[nodiscard]] awaitable<AttemptResult> carry_out(AttemptPtr attempt, SteadyTime slot_deadline);
-    [[nodiscard]] awaitable<Acquired> acquire(PathPtr path, AttemptPtr attempt,
-                                              SteadyTime deadline);
+    struct Waiting {
+        ConnectionPtr connection;  ///< Handed over, or null.
+        Path::Slot slot;
+    };
+    /// `fresh`: no connection that was kept.
+    [[nodiscard]] awaitable<Acquired> acquire(PathPtr path, AttemptPtr attempt, SteadyTime deadline,
+                                              bool fresh);
+    [[nodiscard]] awaitable<Waiting> wait_for_slot(PathPtr path, AttemptPtr attempt,
+                                                   SteadyTime deadline);
     void release(ConnectionPtr connection);
     void learn(const PathPtr& path, const AttemptResult& result, const std::string& ref);
     void learn(const PathPtr& path, const Connection::Failed& failed, const std::string& ref);

@@ -163,6 +163,32 @@ def test_a_refused_bdat_is_swallowed_whole(shared: Pair) -> None:
     assert len(sink.mails()) == before
 
 
+@pytest.mark.parametrize("when", ["before TLS", "before login", "before MAIL", "behind a refused MAIL"])
+def test_a_large_refused_bdat_is_swallowed_whole(shared: Pair, when: str) -> None:
+    """Octets without a transaction are read and forgotten, however many blocks they fill."""
+    relay, sink = shared
+    before = len(sink.mails())
+    mail = b""
+    if when == "before TLS":
+        client = relay.plain()
+        client.ehlo()
+    elif when == "before login":
+        client = relay.encrypted()
+    else:
+        client = relay.logged_in()
+        if when != "before MAIL":
+            mail = b"MAIL FROM:<nobody@elsewhere.example>\r\nRCPT TO:<bob@example.org>\r\n"
+    with client:
+        client.send(mail + b"BDAT 200000 LAST\r\n" + b"NOOP\r\n" * 33333 + b"\r\nNOOP\r\n")
+        if mail:
+            assert client.reply().code == 550 and client.reply().code == 503
+        assert client.reply().code in (503, 530)
+        assert client.reply().heading == "250 2.0.0"
+    assert len(sink.mails()) == before
+    with relay.logged_in() as other:
+        assert other.ask("NOOP").code == 250
+
+
 def test_several_messages_on_one_connection_do_not_mix(shared: Pair) -> None:
     relay, sink = shared
     before = len(sink.mails())

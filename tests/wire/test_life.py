@@ -17,10 +17,10 @@ from postern.place import Place
 from postern.admin import http_get
 from postern.program import Program, environment, unprivileged
 from postern.relay import ANN, Relay, upstream
-from postern.scratch import NOBODY, free_port, runs_as_root
+from postern.scratch import NOBODY, free_port, fresh_address, runs_as_root
 from postern.settings import to_toml
 from postern.smtp import Client, Closed, a_message
-from postern.waiting import wait_for
+from postern.waiting import PATIENCE, wait_for
 
 needs_root = pytest.mark.skipif(not runs_as_root(), reason="needs root")
 
@@ -216,6 +216,44 @@ def test_a_bad_reload_changes_nothing(place: Place) -> None:
     assert done.returncode == 1 and "threads" in done.stderr
     with relay.logged_in() as client:
         assert client.submit("ann@example.net", ["bob@example.org"], a_message()).code == 250
+
+
+def test_the_log_moves_at_a_reload(place: Place) -> None:
+    relay, _ = place.pair()
+    log = place.folder / "moved.log"
+    relay.configure({"log": {"target": f"file:{log}"}})
+    if runs_as_root():
+        log.touch()
+        os.chown(log, NOBODY, NOBODY)
+    relay.cli("reload")
+    wait_for("the log is there", lambda: log.exists() and "reload" in log.read_text(), 10)
+    with relay.logged_in():
+        pass
+    wait_for("a login", lambda: '"login"' in log.read_text(), 10)
+
+
+def test_an_upstream_that_swallows_connections_does_not_hold_up_the_end(place: Place) -> None:
+    """Nobody accepts: a connection attempt of a spooled mail hangs when the relay is told to end."""
+    with socket.socket() as full:
+        host = fresh_address()
+        full.bind((host, 0))
+        full.listen(0)
+        fillers = [socket.socket() for _ in range(4)]
+        for each in fillers:
+            each.setblocking(False)
+            each.connect_ex(full.getsockname())
+        relay = place.relay({"upstream": [{"address": f"{host}:{full.getsockname()[1]}", "tls": "none"}],
+                             "delivery": {"mode": "spool"}, "server": {"drain": "1s"}})
+        relay.add_account()
+        relay.start()
+        with relay.logged_in() as client:
+            assert client.submit(ANN, ["bob@example.org"], a_message()).code == 250
+        wait_for("an attempt", lambda: relay.queue()[0]["state"] == "active", 10)
+        began = time.monotonic()
+        relay.stop()
+        assert time.monotonic() - began < 10 * PATIENCE, "the connection attempt was waited for"
+        for each in fillers:
+            each.close()
 
 
 @needs_root

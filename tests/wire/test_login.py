@@ -9,9 +9,9 @@ import pytest
 
 from postern.place import Place
 from postern import scram
-from postern.relay import ANN, PASSWORD, Relay
+from postern.relay import ANN, PASSWORD, Relay, upstream
 from postern.sink import Sink
-from postern.smtp import b64
+from postern.smtp import a_message, b64
 from postern.waiting import wait_for
 
 Pair = tuple[Relay, Sink]
@@ -237,6 +237,45 @@ def test_a_suspended_account_hears_why_and_its_connections_end(place: Place) -> 
     relay.cli("account", "release", ANN)
     with relay.logged_in():
         pass
+
+
+@pytest.mark.parametrize("change", ["suspend", "remove", "passwd"])
+def test_an_account_that_may_send_no_more_does_not_finish_its_message(place: Place, change: str) -> None:
+    relay, sink = place.pair()
+    with relay.logged_in() as client:
+        client.mail(ANN, "bob@example.org")
+        assert client.ask("DATA").code == 354
+        client.send(b"From: ann@example.net\r\nSubject: half\r\n\r\nOne line.\r\n")
+        relay.cli("account", change, ANN, *(["--password-stdin"] if change == "passwd" else []), stdin="another one\n")
+        began = time.monotonic()
+        assert client.reply().heading == "421 4.7.0" and time.monotonic() - began < 6
+        assert client.closed()
+    time.sleep(0.3)
+    assert sink.mails() == [] and relay.queue() == []
+
+
+@pytest.mark.parametrize("mode", ["off", "observe"])
+def test_the_guard_is_off_from_the_start(place: Place, mode: str) -> None:
+    relay = place.relay({"upstream": [upstream(place.sink().start())], "rules": {"login_guard": mode}})
+    relay.add_account()
+    relay.start()
+    with relay.encrypted() as client:
+        for _ in range(6):
+            assert client.auth_plain(ANN, "wrong").heading == "535 5.7.8"
+
+
+def test_who_acts_for_another_sends_from_its_addresses(place: Place) -> None:
+    relay, sink = place.pair()
+    relay.add_account("app@example.net", "the app's own")
+    relay.cli("account", "set", "app@example.net", "--authzid", ANN)
+    with relay.encrypted() as client:
+        assert client.auth_plain("app@example.net", "the app's own", authorize=ANN).code == 235
+        assert client.submit(ANN, ["bob@example.org"], a_message(sender=ANN)).code == 250
+        assert client.ask("MAIL FROM:<app@example.net>").code == 550
+    assert len(sink.wait_for_mails(1)) == 1
+    assert relay.events("message")[-1]["account"] == "app@example.net"
+    with relay.encrypted() as client:
+        assert client.auth_plain("app@example.net", "the app's own", authorize="who@example.net").code == 535
 
 
 def test_secrets_never_reach_the_log(place: Place) -> None:

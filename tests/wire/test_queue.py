@@ -95,6 +95,18 @@ def test_trace_follows_a_message(place: Place) -> None:
     assert relay.cli("trace", "01ARZ3NDEKTSV4RRFFQ69G5FAV", expect=None).returncode == 1
 
 
+def test_trace_explains_what_the_reader_refused(place: Place) -> None:
+    relay, _ = place.pair()
+    with relay.logged_in() as client:
+        client.mail(ANN, "bob@example.org")
+        assert client.ask("DATA").code == 354
+        client.send(b"From: ann@example.net\r\n\r\nA bare\nnewline.\r\n.\r\n")
+        reply = client.reply()
+    assert reply.code == 554 and reply.ref, reply
+    [traced] = relay.cli_json("trace", reply.ref)
+    assert traced["code"] == 554 and traced["rule"] == "syntax", traced
+
+
 def test_a_suspended_accounts_mail_is_frozen(place: Place) -> None:
     relay, sink = loaded(place, 2)
     relay.cli("account", "suspend", ANN)

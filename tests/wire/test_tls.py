@@ -146,6 +146,18 @@ def test_a_new_certificate_is_served_without_a_restart(place: Place, by: str) ->
         assert kept.ask("NOOP").code == 250
 
 
+def test_a_new_certificate_brings_nothing_else_of_the_file(place: Place) -> None:
+    """What somebody is just writing into the configuration waits for a reload; a renewal does not."""
+    served = make_certificate(place.folder, "served")
+    relay, _ = place.pair({"tls": {"certificate": str(served.certificate), "key": str(served.key)}})
+    relay.config.write_text(relay.config.read_text() + "\n[half\n")
+    fresh = make_certificate(place.folder, "fresh")
+    served.key.write_bytes(fresh.key.read_bytes())
+    served.certificate.write_bytes(fresh.certificate.read_bytes())
+    wait_for("the new certificate",
+             lambda: _served(relay, trusting_nothing(), "relay.example.net") == _der(fresh), 40)
+
+
 def test_old_versions_by_python_too(shared: Pair) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -94,6 +94,9 @@ class MemorySpool final : public relay::Spool {
         return {};
     }
     void put_back(const std::string&, relay::WallTime) override {}
+    [[nodiscard]] bool hold_back(const std::string&) override { return true; }
+    void let_go(const std::string&) override {}
+    void set_reserve(std::uint64_t) override {}
     [[nodiscard]] std::optional<relay::WallTime> next_due() const override { return std::nullopt; }
     [[nodiscard]] std::vector<relay::EntryInfo> list(const relay::EntrySelector& which,
                                                      std::size_t limit,

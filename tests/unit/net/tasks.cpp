@@ -90,7 +90,13 @@ TEST_CASE("a changed file is told once it has settled", "[net][watch]") {
     const Folder folder;
     folder.write("a", "one");
     int changes = 0;
-    net::FileWatch watch(context.get_executor(), [&] { ++changes; }, 20ms);
+    net::FileWatch watch(
+        context.get_executor(),
+        [&] {
+            ++changes;
+            return true;
+        },
+        20ms);
     watch.set({folder.path("a"), folder.path("missing")});
     context.run_for(70ms);
     CHECK(changes == 0);
