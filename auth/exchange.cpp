@@ -382,20 +382,32 @@ void Exchange::Impl::end() noexcept {
     verifier_text_.clear();
 }
 
-std::string Exchange::Impl::name_in(const std::optional<proto::Secret>& response) const {
-    if (response &&
-        (state_ == State::begin || state_ == State::await_plain || state_ == State::await_first)) {
-        const std::string_view message = response->reveal();
-        if (family_ == Family::plain) {
+std::optional<std::string> Exchange::Impl::name_in(
+    const std::optional<proto::Secret>& response) const {
+    const auto normalised = [](const auto& typed) { return name_of(typed).normalised; };
+    switch (state_) {
+        case State::begin:
+        case State::await_plain:
+        case State::await_name:
+        case State::await_first:
+            break;
+        default:
+            return name_.normalised;
+    }
+    if (!response) return std::nullopt;
+    const std::string_view message = response->reveal();
+    switch (family_) {
+        case Family::plain: {
             const auto parsed = parse_plain(message);
-            return parsed ? name_of(parsed->authcid).normalised : std::string();
+            return parsed ? normalised(parsed->authcid) : std::string();
         }
-        if (family_ == Family::scram) {
+        case Family::login:
+            return well_formed(message) ? normalised(message) : std::string();
+        default: {
             const auto parsed = parse_scram_first(message);
-            return parsed ? name_of(parsed->name).normalised : std::string();
+            return parsed ? normalised(parsed->name) : std::string();
         }
     }
-    return name_.normalised;
 }
 
 }  // namespace postern::auth

@@ -37,7 +37,8 @@ class Exchange::Impl final : private SaslQuestions {
     [[nodiscard]] StepResult step(const std::optional<proto::Secret>& response);
     [[nodiscard]] std::string_view typed_name() const noexcept { return name_.typed; }
     [[nodiscard]] std::string_view normalised_name() const noexcept { return name_.normalised; }
-    [[nodiscard]] std::string name_in(const std::optional<proto::Secret>& response) const;
+    [[nodiscard]] std::optional<std::string> name_in(
+        const std::optional<proto::Secret>& response) const;
 
   private:
     enum class Family : std::uint8_t { plain, login, scram, none };

@@ -58,7 +58,7 @@ std::string_view Exchange::typed_name() const noexcept {
 std::string_view Exchange::normalised_name() const noexcept {
     return impl_->normalised_name();
 }
-std::string Exchange::name_in(const std::optional<proto::Secret>& response) const {
+std::optional<std::string> Exchange::name_in(const std::optional<proto::Secret>& response) const {
     return impl_->name_in(response);
 }
 

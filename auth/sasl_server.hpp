@@ -100,7 +100,8 @@ class Exchange {
     /// Reads the name out of a response that was not stepped yet (PLAIN, SCRAM client-first;
     /// LOGIN's own was noted before): what decides the pool's queue. Normalised; empty where there
     /// is none. Memory only.
-    [[nodiscard]] std::string name_in(const std::optional<proto::Secret>& response) const;
+    [[nodiscard]] std::optional<std::string> name_in(
+        const std::optional<proto::Secret>& response) const;
 
   private:
     friend class SaslServer;

@@ -141,8 +141,14 @@ void judge_structure(Bench& bench, const Facts& facts, const Settings& settings)
                             reply(554, "5.4.6", "this message was here before: a mail loop"));
     }
     if (header.overlong_line) {
-        return bench.refuse(syntax_rule, VerdictKind::refuse,
-                            reply(554, "5.6.0", "a header field is over 64 KiB"));
+        return bench.refuse(
+            syntax_rule, VerdictKind::refuse,
+            reply(554, "5.6.0", "a header field is over 64 KiB, or the header over 1 MiB"));
+    }
+    if (header.disguised_field) {
+        return bench.refuse(
+            syntax_rule, VerdictKind::refuse,
+            reply(554, "5.6.0", "a line of the header looks like a field and is none"));
     }
     if (header.from_fields != 1) {
         bench.refuse(syntax_rule, VerdictKind::refuse,

@@ -16,6 +16,8 @@ bool Owned::has(const proto::Address& address) const {
     if (at == std::string::npos) return false;
     if (std::ranges::binary_search(domains, std::string_view(text).substr(at + 1), std::less<>{}))
         return true;
+    // A quoted string holds what it likes: to a careless reader `"ann+x@other.example"` is another.
+    if (address.local.starts_with('"')) return false;
     const auto plus = text.find('+');
     if (plus == std::string::npos || plus == 0 || plus > at) return false;
     text.erase(plus, at - plus);

@@ -41,4 +41,17 @@ std::string canonical_source(std::string_view address) {
     return text;
 }
 
+std::string wide_source(std::string_view source) {
+    std::string text(source.substr(0, source.find('/')));
+    if (std::array<std::uint8_t, 4> v4{}; inet_pton(AF_INET, text.c_str(), v4.data()) == 1)
+        return fmt::format("{}.{}.{}.0/24", v4[0], v4[1], v4[2]);
+    if (std::array<std::uint8_t, 16> v6{}; inet_pton(AF_INET6, text.c_str(), v6.data()) == 1) {
+        std::fill(v6.begin() + 6, v6.end(), std::uint8_t{0});
+        char out[INET6_ADDRSTRLEN] = {};
+        inet_ntop(AF_INET6, v6.data(), out, sizeof out);
+        return std::string(out) + "/48";
+    }
+    return std::string(source);
+}
+
 }  // namespace postern::policy

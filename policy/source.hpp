@@ -15,4 +15,8 @@ namespace postern::policy {
 [[nodiscard]] std::string canonical_source(const std::array<std::uint8_t, 4>& v4);
 [[nodiscard]] std::string canonical_source(const std::array<std::uint8_t, 16>& v6);
 
+/// The network that a canonical source belongs to and that one customer of an access provider may
+/// have to himself: the /24 of an IPv4 address, the /48 of a /64. Other text as it is.
+[[nodiscard]] std::string wide_source(std::string_view source);
+
 }  // namespace postern::policy

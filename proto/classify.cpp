@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <span>
 
 #include "proto/utf8.hpp"
 
@@ -71,10 +73,12 @@ constexpr auto of_the_path = std::to_array<Row>({
     {{"your server", "blocked"}},
     {{"sending mta", "reputation"}},
     {{"blocked using", ""}},
-    {{"spamhaus", ""}},
-    {{"barracudacentral", ""}},
-    {{"spamcop", ""}},
-    {{"dnsbl", ""}},
+    {{"spamhaus.org", ""}},
+    {{"barracudacentral.org", ""}},
+    {{"spamcop.net", ""}},
+    {{"dnsbl", "block"}},
+    {{"dnsbl", "list"}},
+    {{"dnsbl", "reject"}},
     // our quota or rate
     {{"sending quota", ""}},
     {{"sending limit", ""}},
@@ -116,6 +120,45 @@ bool names_recipient_or_content(std::string_view enhanced) noexcept {
     return rest.starts_with(".6.") || std::ranges::find(codes, rest) != codes.end();
 }
 
+/// The text less what stands in <> and all words with an @: an upstream repeats the addresses of
+/// the envelope, and their words are the client's choice.
+std::string_view without_addresses(std::string_view text, std::span<char> room) noexcept {
+    std::size_t n = 0;
+    while (!text.empty()) {
+        if (text.front() == '<') {
+            const auto end = text.find('>');
+            text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+            continue;
+        }
+        if (text.front() == ' ') {
+            room[n++] = ' ';
+            text.remove_prefix(1);
+            continue;
+        }
+        const std::string_view word = text.substr(0, text.find_first_of(" <"));
+        if (!word.contains('@')) {
+            std::ranges::copy(word, room.begin() + static_cast<std::ptrdiff_t>(n));
+            n += word.size();
+        }
+        text.remove_prefix(word.size());
+    }
+    return {room.data(), n};
+}
+
+/// A domain of the table counts where it ends there, and not as a part of a longer name.
+bool says(std::string_view text, std::string_view word) noexcept {
+    if (!word.contains('.')) return text.contains(word);
+    const auto in_name = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+    };
+    for (auto at = text.find(word); at != std::string_view::npos; at = text.find(word, at + 1)) {
+        std::string_view rest = text.substr(at + word.size());
+        if (rest.starts_with('.')) rest.remove_prefix(1);
+        if (rest.empty() || !in_name(rest.front())) return true;
+    }
+    return false;
+}
+
 bool asks_for_login(int code) noexcept {
     return code == 530 || code == 535 || code == 538;
 }
@@ -141,9 +184,12 @@ bool is_path_trouble(const Reply& reply) noexcept {
     std::array<char, 512> lower{};
     const std::string_view seen = std::string_view(reply.text).substr(0, lower.size());
     std::ranges::transform(seen, lower.begin(), ascii_lower);
-    const std::string_view text(lower.data(), seen.size());
-    const auto has = [text](std::string_view word) { return text.contains(word); };
-    if (std::ranges::any_of(of_the_message, has)) return false;
+    const std::string_view whole(lower.data(), seen.size());
+    const auto in_whole = [whole](std::string_view word) { return whole.contains(word); };
+    if (std::ranges::any_of(of_the_message, in_whole)) return false;
+    std::array<char, 512> own{};
+    const std::string_view text = without_addresses(whole, own);
+    const auto has = [text](std::string_view word) { return says(text, word); };
     return std::ranges::any_of(of_the_path,
                                [&](const Row& row) { return std::ranges::all_of(row.words, has); });
 }

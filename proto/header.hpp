@@ -37,8 +37,11 @@ struct HeaderFacts {
     /// folded lines; rising, disjoint, neighbours joined.
     std::vector<Range> removals;
     std::uint64_t header_bytes = 0;  ///< Length of the header section with the empty line.
-    bool overlong_line =
-        false;  ///< A field over 64 KiB, or more than 1000 separate removals: refuse.
+    /// A field over 64 KiB, more than 1000 separate removals, or more than 1 MiB of them all:
+    /// refuse.
+    bool overlong_line = false;
+    /// A line that is no field, but begins with the name of one that is judged or removed: refuse.
+    bool disguised_field = false;
 };
 
 /// Reads a header section piece by piece, however it is cut (RFC 5322 2.2, 3.6). Memory is bounded

@@ -16,6 +16,7 @@ constexpr std::size_t message_id_limit = 998;
 constexpr std::size_t shape_limit = 512;
 constexpr std::size_t removals_limit = 1000;  ///< Against a header that is all Bcc fields.
 constexpr std::size_t mailboxes_limit = 100;
+constexpr std::uint64_t section_limit = 1024 * 1024;  ///< Of the whole header section.
 
 bool is_space(char c) noexcept {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
@@ -103,6 +104,7 @@ void HeaderScanner::feed(std::string_view octets) {
         switch (state_) {
             case State::line_start:
             case State::line_start_cr:
+                if (offset_ >= section_limit) facts_.overlong_line = true;
                 i += begin_line(octets[i]);
                 break;
             case State::name:
@@ -203,12 +205,18 @@ void HeaderScanner::name_done() {
 /// The line is neither a field nor a continuation.
 void HeaderScanner::no_field() {
     if (!any_field_) return end_at(0);
+    // `From\v:`, or `From` and its colon on the next line: some readers see a field there.
+    const std::string_view name(name_.data(), std::min(name_length_, name_limit));
+    if (state_ != State::line_start && state_ != State::line_start_cr &&
+        field_of(name) != Field::other)
+        facts_.disguised_field = true;
     field_done(line_start_);
     state_ = State::value;
 }
 
 void HeaderScanner::keep(std::string_view octets) {
     if (field_ == Field::none) return;
+    if (facts_.overlong_line) return kept_.clear();
     if (offset_ + octets.size() - field_start_ > field_limit) facts_.overlong_line = true;
     std::size_t most = 0;
     switch (field_) {
@@ -237,6 +245,7 @@ void HeaderScanner::field_done(std::uint64_t end) {
             take_originator(facts_.sender, kept_, mailboxes_limit);
             break;
         case Field::reply_to: {
+            if (facts_.reply_to.size() >= mailboxes_limit) break;
             auto list = parse_address_list(kept_);
             for (auto& mailbox : list.mailboxes) {
                 if (facts_.reply_to.size() < mailboxes_limit) {
@@ -268,6 +277,8 @@ void HeaderScanner::field_done(std::uint64_t end) {
 
 void HeaderScanner::take_originator(std::vector<Address>& into, std::string_view body,
                                     std::size_t most) {
+    // What is refused in any case is not worth the work.
+    if (!facts_.from_parsed || facts_.from_fields > 1) return;
     auto list = parse_address_list(body);
     if (!list.valid || list.mailboxes.empty() || facts_.overlong_line ||
         into.size() + list.mailboxes.size() > most) {

@@ -12,6 +12,7 @@ namespace postern::proto {
 
 namespace {
 
+constexpr std::size_t output_limit = 8192;                // then it goes out before more is read
 constexpr std::size_t idle_output = 512;                  // more is given back once it is sent
 constexpr std::chrono::seconds data_block_deadline{180};  // RFC 5321 4.5.3.2.5
 
@@ -55,6 +56,8 @@ Session::Impl::MaybeAction Session::Impl::step() {
         case Phase::greeting_out:
             return Send{};
         case Phase::command:
+            // A client that asks and asks and never reads must not fill the memory with answers.
+            if (output.size() >= output_limit) return Send{};
             return next_command();
         case Phase::tls:
             return flushed(StartTls{});

@@ -10,6 +10,21 @@
 namespace postern::relay::cli {
 namespace {
 
+/// JSON in ASCII alone: C1 and bidirectional controls move a terminal as well as C0 do.
+std::string dump_for_terminal(const Json& value) {
+    const std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
+    std::string out;
+    out.reserve(text.size());
+    for (const char c : text) {
+        if (c == '\x7f') {
+            out += "\\u007f";
+        } else {
+            out += c;
+        }
+    }
+    return out;
+}
+
 std::string for_terminal(std::string_view text) {
     constexpr std::size_t longest = 64U << 10U;
     return proto::clean_text(text, longest);
@@ -41,13 +56,13 @@ std::string one_value(const Json& value) {
         }
         return out;
     }
-    return admin::dump(value);
+    return dump_for_terminal(value);
 }
 
 }  // namespace
 
 void Output::line(const Json& value) const {
-    write(stdout, admin::dump(value) + "\n");
+    write(stdout, dump_for_terminal(value) + "\n");
 }
 
 void Output::text(std::string_view value) const {
@@ -108,7 +123,7 @@ Exit Output::fault(Exit code, std::string_view what, std::string_view right) con
                           {"status", status},
                           {"detail", fmt::format("{}: {}", what, right)},
                           {"code", name}};
-        write(stderr, admin::dump(object) + "\n");
+        write(stderr, dump_for_terminal(object) + "\n");
     } else {
         write(stderr, fmt::format("postern: {}: {}\n", for_terminal(what), for_terminal(right)));
     }
@@ -118,7 +133,7 @@ Exit Output::fault(Exit code, std::string_view what, std::string_view right) con
 Exit Output::problem(std::string_view subject, const Json& object) const {
     const std::string code = object.value("code", "internal");
     if (json) {
-        write(stderr, admin::dump(object) + "\n");
+        write(stderr, dump_for_terminal(object) + "\n");
     } else {
         const std::string detail = object.value("detail", "the answer was no problem object");
         const std::string field = object.value("field", "");

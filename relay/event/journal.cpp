@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -142,8 +143,25 @@ boost::system::result<void> Journal::start_file(const std::string& date, std::ui
     return {};
 }
 
+/// The mail comes first: what explains it must not take the disk that it needs.
+bool Journal::has_space(std::size_t more) {
+    if (settings_.keep_free == 0) return true;
+    constexpr std::uint64_t look_every = 256U << 10U;
+    if (space_ && unlooked_ + more < look_every) {
+        unlooked_ += more;
+        return true;
+    }
+    struct statvfs disk{};
+    if (::statvfs(settings_.folder.c_str(), &disk) != 0) return true;
+    space_ = std::uint64_t{disk.f_bavail} * disk.f_frsize >= settings_.keep_free + more;
+    unlooked_ = 0;
+    return space_;
+}
+
 boost::system::result<void> Journal::append(std::string_view lines,
                                             std::chrono::system_clock::time_point now) {
+    if (!has_space(lines.size()))
+        return boost::system::errc::make_error_code(boost::system::errc::no_space_on_device);
     const auto today = date_text(now);
     if (fd_ < 0 || today != date_) {
         if (const auto started = start_file(today, 1); !started) return started.error();
@@ -185,6 +203,8 @@ Journal::Journal(Journal&& other) noexcept
       date_(std::move(other.date_)),
       number_(other.number_),
       size_(other.size_),
+      unlooked_(other.unlooked_),
+      space_(other.space_),
       next_seq_(other.next_seq_),
       torn_(other.torn_) {}
 
@@ -196,6 +216,8 @@ Journal& Journal::operator=(Journal&& other) noexcept {
         date_ = std::move(other.date_);
         number_ = other.number_;
         size_ = other.size_;
+        unlooked_ = other.unlooked_;
+        space_ = other.space_;
         next_seq_ = other.next_seq_;
         torn_ = other.torn_;
     }

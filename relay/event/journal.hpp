@@ -28,6 +28,7 @@ class Journal {
     struct Settings {
         std::string folder;
         std::chrono::seconds retention = std::chrono::days(90);  ///< log.event_retention
+        std::uint64_t keep_free = 0;          ///< With less free space nothing is written.
         std::uint64_t max_file = 64U << 20U;  ///< A file that is longer is followed by the next N.
     };
     /// Makes the folder (0700) if it is missing, finds where the last run ended, mends a torn last
@@ -48,10 +49,12 @@ class Journal {
                                                      std::chrono::system_clock::time_point now);
     /// Deletes files that are past retention; how many.
     std::size_t expire(std::chrono::system_clock::time_point now);
+    void set_keep_free(std::uint64_t octets) noexcept { settings_.keep_free = octets; }
     void set_retention(std::chrono::seconds retention) noexcept { settings_.retention = retention; }
 
   private:
     explicit Journal(Settings settings) : settings_(std::move(settings)) {}
+    [[nodiscard]] bool has_space(std::size_t more);
     [[nodiscard]] boost::system::result<void> start_file(const std::string& date,
                                                          std::uint64_t number);
 
@@ -60,6 +63,8 @@ class Journal {
     std::string date_;
     std::uint64_t number_ = 0;
     std::uint64_t size_ = 0;
+    std::uint64_t unlooked_ = 1U << 30U;  // octets since the free space was looked at
+    bool space_ = true;
     std::uint64_t next_seq_ = 1;
     bool torn_ = false;  // the file does not end in a line break
 };

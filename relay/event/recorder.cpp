@@ -29,6 +29,11 @@ std::size_t octets_of(const Event& e) {
     return 256;
 }
 
+bool is_cheap(const Payload& what) {
+    return std::holds_alternative<Recipient>(what) || std::holds_alternative<Connect>(what) ||
+           std::holds_alternative<Disconnect>(what) || std::holds_alternative<Attempt>(what);
+}
+
 /// Hands lines of one level that stand side by side to the log in one piece: one wake-up a batch.
 struct LogRun {
     LineWriter* log;
@@ -65,8 +70,10 @@ void Recorder::keep(std::unique_ptr<Event> e) noexcept {
     try {
         const auto octets = octets_of(*e) + sizeof(Event);
         const std::scoped_lock lock(mutex_);
-        if (stopping_ || queue_.size() >= settings_.max_events ||
-            octets_ + octets > settings_.max_octets) {
+        // What a client can cause by the thousand leaves room for what was promised and who logged
+        // in.
+        const auto most = is_cheap(e->what) ? settings_.max_events / 2 : settings_.max_events;
+        if (stopping_ || queue_.size() >= most || octets_ + octets > settings_.max_octets) {
             dropped_.fetch_add(1, std::memory_order_relaxed);
             return;
         }
@@ -104,6 +111,10 @@ void Recorder::stop() noexcept {
 
 void Recorder::set_retention(std::chrono::seconds retention) noexcept {
     retention_s_.store(retention.count(), std::memory_order_relaxed);
+}
+
+void Recorder::set_keep_free(std::uint64_t octets) noexcept {
+    keep_free_.store(octets, std::memory_order_relaxed);
 }
 
 void Recorder::run() noexcept {
@@ -158,6 +169,9 @@ void Recorder::write(std::vector<std::unique_ptr<Event>>& batch) noexcept {
             if (const auto kept = retention_s_.exchange(-1, std::memory_order_relaxed); kept >= 0) {
                 journal_->set_retention(std::chrono::seconds(kept));
             }
+            if (const auto free = keep_free_.exchange(no_change, std::memory_order_relaxed);
+                free != no_change)
+                journal_->set_keep_free(free);
             if (const auto written = journal_->append(lines_, now); !written) {
                 dropped_.fetch_add(unwritten, std::memory_order_relaxed);
             }

@@ -43,6 +43,8 @@ class Recorder final : public Keeper {
     /// Writes what is queued and ends the thread. Idempotent.
     void stop() noexcept;
     void set_retention(std::chrono::seconds retention) noexcept;
+    /// Free space of the disk that the journal leaves alone: events are dropped and counted then.
+    void set_keep_free(std::uint64_t octets) noexcept;
     [[nodiscard]] std::uint64_t dropped() const noexcept {
         return dropped_.load(std::memory_order_relaxed);
     }
@@ -56,6 +58,8 @@ class Recorder final : public Keeper {
     LineWriter* log_;
     std::atomic<std::uint64_t> dropped_{0};
     std::atomic<std::int64_t> retention_s_{-1};
+    static constexpr std::uint64_t no_change = ~std::uint64_t{0};
+    std::atomic<std::uint64_t> keep_free_{no_change};
     std::mutex mutex_;
     std::condition_variable wake_, written_;
     std::vector<std::unique_ptr<Event>> queue_;

@@ -39,6 +39,10 @@ struct BoundSockets {
     std::vector<admin::AdminSocket> admin;
 };
 
+/// The journal stops while there is still room for mail.
+[[nodiscard]] constexpr std::uint64_t journal_floor(std::uint64_t spool_reserve) {
+    return spool_reserve + spool_reserve / 4;
+}
 [[nodiscard]] event::LogTarget log_target(const config::LogTarget& target);
 
 /// The composition root of `serve`: owns every object, and the order in which they start and stop.

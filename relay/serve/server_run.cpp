@@ -289,6 +289,7 @@ admin::ReloadOutcome Server::reload_on_house() {
     accounts_->set_iterations(now.auth.scram_iterations);
     log_->set_level(now.log.level);
     spool_->set_reserve(now.spool.reserve);
+    recorder_->set_keep_free(journal_floor(now.spool.reserve));
     recorder_->set_retention(std::chrono::duration_cast<seconds>(now.log.event_retention));
     guard_.set({.mode = (*snapshot)->policy.rules[policy::Rule::login_guard]});
     if (resolvers) {

@@ -237,6 +237,7 @@ Started Server::open_events() {
         return fmt::format("{}/events: {}", config_->server.state, journal.error().message());
     const std::uint64_t seq = journal->next_seq();
     recorder_ = std::make_unique<event::Recorder>(std::move(*journal), log_.get());
+    recorder_->set_keep_free(journal_floor(config_->spool.reserve));
     events_ = std::make_unique<event::FanOut>(seq, std::vector<event::Reader*>{metrics_.get()},
                                               recorder_.get());
     for (const std::string& notice : options_.loaded.notices) {

@@ -26,6 +26,11 @@ constexpr double least_octets_a_second = 128;
 constexpr seconds rate_grace{60};
 /// A block that has less room than this is left to its slices and a new one taken.
 constexpr std::size_t least_room = 2048;
+/// A network that may be one line's (IPv4 /24, IPv6 /48) has as many connections as so many
+/// sources.
+constexpr std::size_t network_share = 4;
+/// Transactions given up by the client, one after the other, and the session is ended.
+constexpr int most_discarded = 100;
 /// So many octets of one connection, and the others of its thread come in turn.
 constexpr std::size_t fair_share = std::size_t{256} * 1024;
 
@@ -94,13 +99,18 @@ awaitable<bool> SessionDriver::admit() {
     const std::size_t open = services_.connections.fetch_add(1) + 1;
     counted_ = true;
     const config::Resources& resources = snapshot_->config->resources;
-    by_source_ = services_.sources.take(source_, resources.max_connections_per_source);
+    const std::size_t most = resources.max_connections_per_source;
+    by_source_ = services_.sources.take(source_, most);
+    if (by_source_) {
+        by_network_ = services_.sources.take(policy::wide_source(source_), most * network_share);
+        if (!by_network_) by_source_.release();
+    }
     auto guard = services_.guard.on_connect(source_, clock::now());
     penalty_place_ = std::move(guard.place);  // Held until the refusal is out.
     policy::Facts known;
     known.source = source_;
     known.connections = open;
-    known.connections_of_source = by_source_ ? 1 : resources.max_connections_per_source + 1;
+    known.connections_of_source = by_source_ ? 1 : most + 1;
     policy::Answers answers;
     answers.guard_refuses = guard.would_refuse;
     const policy::Verdict verdict =
@@ -158,6 +168,9 @@ awaitable<void> SessionDriver::converse() {
         } else if (std::holds_alternative<Session::Discard>(action)) {
             drain_notes();
             transaction_.reset();
+            // Given up, a transaction costs no tokens: it must not be had without end.
+            if (++discarded_ == most_discarded)
+                end({421, "4.7.0", "too many messages begun and given up", true});
         } else {
             drain_notes();
             if (std::get<Session::Finish>(action).clean) end_reason_ = "quit";

@@ -95,8 +95,10 @@ class SessionDriver {
     SteadyTime started_;
     std::size_t unbroken_ = 0;  ///< Octets read since others had their turn.
     bool command_open_ = false;
+    int discarded_ = 0;  ///< Transactions without an end of their own since the last that had one.
 
     Counts::Token by_source_;
+    Counts::Token by_network_;
     Counts::Token by_account_;
     bool counted_ = false;
 

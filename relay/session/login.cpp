@@ -82,12 +82,11 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
 /// Waits for this source's turn once the account's name is known. False: the answer has been given.
 awaitable<bool> SessionDriver::pass_guard(const std::optional<proto::Secret>& response) {
     if (guarded_) co_return true;
-    std::string name = exchange_->name_in(response);
-    // A name that can be nobody's counts all the same, or it would guess for nothing.
-    if (name.empty() && response && !response->empty()) name = "?";
-    if (name.empty()) co_return true;
+    const std::optional<std::string> said = exchange_->name_in(response);
+    if (!said) co_return true;  // It comes with a later message.
     guarded_ = true;
-    attempt_name_ = name;
+    // A name that can be nobody's counts all the same, or it would guess for nothing.
+    const std::string& name = attempt_name_ = said->empty() ? "?" : *said;
     attempt_ = services_.guard.attempt(
         source_, name, guard_mode(services_.accounts.find_cached(name)), clock::now());
     for (;;) {
@@ -183,6 +182,7 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
         co_return;
     }
     by_source_.release();
+    by_network_.release();
     services_.accounts.record_login(account_name_, credential_, source_,
                                     std::chrono::system_clock::now());
     tell_login(true, "ok", nullptr);
@@ -295,7 +295,7 @@ awaitable<void> SessionDriver::refresh_account() {
 /// An account as it is now; null: there is none. Error: the store cannot be asked now.
 awaitable<result<auth::AccountPtr>> SessionDriver::look_up(std::string name) {
     if (auth::AccountPtr cached = services_.accounts.find_cached(name)) co_return cached;
-    result<auth::AccountPtr> out(error_code(asio::error::try_again));
+    result<auth::AccountPtr> out{error_code(asio::error::try_again)};
     const asio::any_io_executor home = co_await asio::this_coro::executor;
     auto start = [&](auto handler) {
         auto resume = std::make_shared<decltype(handler)>(std::move(handler));

@@ -302,6 +302,7 @@ awaitable<void> SessionDriver::commit() {
     const ClientWord word = co_await services_.delivery.take(lane_.upstreams, lane_.tasks,
                                                              make_message(), t.data_ended);
     if (word.accepted) t.tokens.commit();
+    discarded_ = 0;
     services_.events.emit(event::Answered{
         .session = id_,
         .ref = ref,

@@ -165,6 +165,53 @@ def test_a_message_in_tiny_chunks_uses_little_memory(place: Place) -> None:
         assert grown < 8 << 20, f"{grown} octets for a message of {len(message)}"
 
 
+def test_a_client_that_never_reads_costs_little_memory(place: Place) -> None:
+    """Commands without end and nobody reads the answers: they are not gathered."""
+    relay, _ = place.pair({"server": {"threads": 1}})
+    held = []
+
+    def resident() -> int:
+        text = Path(f"/proc/{relay.program.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) * 1024  # type: ignore[index]
+
+    with relay.plain() as first:
+        first.ehlo()
+        before = resident()
+        try:
+            for _ in range(40):
+                client = relay.plain()
+                held.append(client)
+                client.sock.setblocking(False)
+                try:
+                    while True:
+                        client.sock.send(b"EHLO a\r\n" * 1000)
+                except BlockingIOError:
+                    pass
+            time.sleep(0.5)
+            grown = resident() - before
+        finally:
+            for client in held:
+                client.close()
+        assert first.ask("NOOP").code == 250
+    if b"__asan_" not in place.binary.read_bytes() and b"__tsan_" not in place.binary.read_bytes():
+        assert grown < 40 * (100 << 10), f"{grown // 40} octets a connection"
+
+
+def test_messages_begun_and_given_up_have_an_end(place: Place) -> None:
+    relay, _ = place.pair()
+    with relay.logged_in() as client:
+        codes = []
+        for _ in range(120):
+            client.send(b"MAIL FROM:<ann@example.net>\r\nRCPT TO:<bob@example.org>\r\nRSET\r\n")
+            try:
+                codes += [client.reply().code for _ in range(3)]
+            except Closed:
+                break
+        assert codes[-1] == 421, codes[-10:]
+    with relay.logged_in() as client:
+        assert client.submit("ann@example.net", ["bob@example.org"], a_message()).code == 250
+
+
 @pytest.mark.parametrize("key", ["max_connections", "max_connections_per_source"])
 def test_a_refused_connection_is_counted(place: Place, key: str) -> None:
     relay, _ = place.pair({"resources": {key: 1}})

@@ -95,6 +95,16 @@ def test_trace_follows_a_message(place: Place) -> None:
     assert relay.cli("trace", "01ARZ3NDEKTSV4RRFFQ69G5FAV", expect=None).returncode == 1
 
 
+def test_json_moves_no_terminal(place: Place) -> None:
+    """Names as strangers typed them come to the operator's terminal in ASCII."""
+    relay, _ = place.pair()
+    with relay.encrypted(timeout=60) as client:
+        assert client.auth_plain("\u009b2J\u009d0;x\u202eevil\x7f", "x").code in (501, 535)
+    relay.wait_event("login")
+    said = relay.cli("events", "--event", "login").stdout
+    assert said and said.isascii() and "\x7f" not in said and "evil" in said
+
+
 def test_trace_explains_what_the_reader_refused(place: Place) -> None:
     relay, _ = place.pair()
     with relay.logged_in() as client:

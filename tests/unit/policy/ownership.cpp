@@ -29,12 +29,14 @@ TEST_CASE("an account owns its name and its addresses, with any tag") {
         CHECK(has(owned, mine));
     for (const std::string_view foreign :
          {"bob@example.net", "ann@example.org", "list@example.net", "list+other@example.net",
-          "an@example.net", "annn@example.net", "+ann@example.net", "an+n@example.net"})
+          "an@example.net", "annn@example.net", "+ann@example.net", "an+n@example.net",
+          "\"ann+x@victim.example\"@example.net"})
         CHECK_FALSE(has(owned, foreign));
 }
 
 TEST_CASE("an account owns whole domains, and not those below or beside") {
-    const std::vector<std::string> domains{"other.example", "shop.example", "xn--bcher-kva.example"};
+    const std::vector<std::string> domains{"other.example", "shop.example",
+                                           "xn--bcher-kva.example"};
     const policy::Owned owned{
         .everything = false, .account = "app", .addresses = {}, .domains = domains};
     for (const std::string_view mine :

@@ -103,3 +103,9 @@ TEST_CASE("rules and modes are read by their names") {
     CHECK_FALSE(parse_rule("content"));
     CHECK_FALSE(parse_mode("Enforce"));
 }
+
+TEST_CASE("a source belongs to a network") {
+    CHECK(wide_source("192.0.2.77") == "192.0.2.0/24");
+    CHECK(wide_source("2001:db8:1:2::/64") == "2001:db8:1::/48");
+    CHECK(wide_source("office") == "office");
+}

@@ -55,6 +55,18 @@ TEST_CASE("replies judge the message or the path") {
             "Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org",
             Judges::path, opens},
         Row{Stage::mail, 550, "5.7.1", "Client host rejected: Access denied", Judges::path, opens},
+        // What the client chose decides nothing: addresses are repeated, domains end where they
+        // end.
+        Row{Stage::rcpt, 550, "5.0.0", "Verification failed for <spamhaus.org@nowhere.example>",
+            Judges::message, none},
+        Row{Stage::rcpt, 550, "5.0.0", "dnsbl-block@nowhere.example unknown here", Judges::message,
+            none},
+        Row{Stage::rcpt, 550, "5.0.0", "no route to zen.spamhaus.org.evil.example", Judges::message,
+            none},
+        Row{Stage::rcpt, 550, "5.0.0", "<your.account@x.example> suspended", Judges::message, none},
+        Row{Stage::dot, 554, "5.7.1", "Listed at spamhaus.org.", Judges::path, opens},
+        Row{Stage::dot, 554, "5.7.1", "<a@b.example> rejected, listed by a DNSBL", Judges::path,
+            opens},
         Row{Stage::dot, 550, "5.7.1", "Your IP address is on our block list", Judges::path, opens},
         Row{Stage::mail, 550, "5.4.5", "Daily user sending quota exceeded", Judges::path, opens},
         Row{Stage::dot, 550, "5.4.5", "Daily user sending limit exceeded", Judges::path, opens},

@@ -162,6 +162,28 @@ TEST_CASE("header: no From is overseen") {
     CHECK(two.from_parsed);
 }
 
+TEST_CASE("header: a line that looks like a field and is none is told") {
+    const auto disguised = [](const std::string& lines) {
+        HeaderScanner scanner("mx.example.net");
+        scanner.feed("From: ann@example.net\r\n" + lines + "\r\n\r\nbody\r\n");
+        scanner.finish();
+        return scanner.facts().disguised_field;
+    };
+    CHECK(disguised("From\v: victim@bank.example"));
+    CHECK(disguised("Sender\r\n : victim@bank.example"));
+    CHECK(disguised("bcc"));
+    CHECK_FALSE(disguised("From : ann@example.net"));
+    CHECK_FALSE(disguised("X-Other\v: x"));
+    CHECK_FALSE(disguised("some garbage"));
+}
+
+TEST_CASE("header: a section without end is refused") {
+    HeaderScanner scanner("mx.example.net");
+    for (int i = 0; i < 20'000; ++i) scanner.feed("X-Filler: " + std::string(60, 'x') + "\r\n");
+    scanner.finish();
+    CHECK(scanner.facts().overlong_line);
+}
+
 TEST_CASE("header: From and Sender that name nobody clearly are told") {
     for (const auto* field :
          {"From:", "From: ", "From: Ann", "From: <>", "From: ann", "From: undisclosed:;",
