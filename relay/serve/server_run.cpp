@@ -310,7 +310,7 @@ admin::ReloadOutcome Server::reload_on_house() {
 }
 
 /// The certificates alone: what else stands in the configuration's file by now waits for a reload.
-Started Server::reload_certificates() {
+Server::Started Server::reload_certificates() {
     const SnapshotPtr before = current_.get();
     auto tls = load_tls(*before->config, tickets_);
     if (!tls) return tls.error();

@@ -167,9 +167,11 @@ awaitable<void> SessionDriver::converse() {
             co_await commit();
         } else if (std::holds_alternative<Session::Discard>(action)) {
             drain_notes();
+            const bool given_up =
+                transaction_ && transaction_->has_recipients && !transaction_->judged;
             transaction_.reset();
             // Given up, a transaction costs no tokens: it must not be had without end.
-            if (++discarded_ == most_discarded)
+            if (given_up && ++discarded_ == most_discarded)
                 end({421, "4.7.0", "too many messages begun and given up", true});
         } else {
             drain_notes();

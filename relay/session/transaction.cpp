@@ -158,6 +158,7 @@ awaitable<void> SessionDriver::judge(Stage stage) {
                                                .rule = std::string(verdict.rule)});
     }
     if (verdict.accepted()) {
+        t.has_recipients = t.has_recipients || stage == Stage::rcpt;
         if (stage != Stage::data) std::ranges::move(verdict.rules, std::back_inserter(t.rules));
         machine_->accept();
         co_return;
