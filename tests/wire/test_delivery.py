@@ -220,11 +220,11 @@ def test_a_kept_connection_that_fell_silent_ends_at_the_deadline(place: Place) -
     relay, sink = place.pair({"server": {"threads": 1}, "delivery": {
         "cut_through_deadline": "2s", "retry": {"first": "1s", "factor": 1.0, "max": "1s", "jitter": 0.0}}})
     assert send(relay).startswith("250 2.")
-    sink.program.signal(signal.SIGSTOP)
+    sink.signal(signal.SIGSTOP)
     try:
         assert "queued as" in send(relay, subject="while it is silent")
     finally:
-        sink.program.signal(signal.SIGCONT)
+        sink.signal(signal.SIGCONT)
     wait_for("the mail arrives", lambda: {m.message["Subject"] for m in sink.mails()} >= {"while it is silent"}, 60)
     wait_for("an empty queue", lambda: relay.queue() == [], 60)
 

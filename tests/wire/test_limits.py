@@ -141,7 +141,7 @@ def test_bodies_beyond_the_budget_are_put_off(place: Place) -> None:
 def test_a_message_in_tiny_chunks_uses_little_memory(place: Place) -> None:
     """What a body keeps in memory is bounded by its octets, however it is cut: 20,000 chunks of one octet."""
     relay, sink = place.pair({"server": {"threads": 1}})
-    message = a_message(body="x" * 20_000)
+    message = a_message(body=("x" * 70 + "\r\n") * 280)
 
     def resident() -> int:
         for line in Path(f"/proc/{relay.program.pid}/status").read_text().splitlines():
@@ -200,14 +200,16 @@ def test_a_client_that_never_reads_costs_little_memory(place: Place) -> None:
 def test_messages_begun_and_given_up_have_an_end(place: Place) -> None:
     relay, _ = place.pair()
     with relay.logged_in() as client:
-        codes = []
+        code = 250
         for _ in range(120):
             client.send(b"MAIL FROM:<ann@example.net>\r\nRCPT TO:<bob@example.org>\r\nRSET\r\n")
-            try:
-                codes += [client.reply().code for _ in range(3)]
-            except Closed:
+            for _ in range(3):
+                code = client.reply().code
+                if code == 421:
+                    break
+            if code == 421:
                 break
-        assert codes[-1] == 421, codes[-10:]
+        assert code == 421
     with relay.logged_in() as client:
         assert client.submit("ann@example.net", ["bob@example.org"], a_message()).code == 250
 

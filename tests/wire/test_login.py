@@ -273,7 +273,7 @@ def test_who_acts_for_another_sends_from_its_addresses(place: Place) -> None:
         assert client.submit(ANN, ["bob@example.org"], a_message(sender=ANN)).code == 250
         assert client.ask("MAIL FROM:<app@example.net>").code == 550
     assert len(sink.wait_for_mails(1)) == 1
-    assert relay.events("message")[-1]["account"] == "app@example.net"
+    assert relay.wait_event("message")["account"] == "app@example.net"
     with relay.encrypted() as client:
         assert client.auth_plain("app@example.net", "the app's own", authorize="who@example.net").code == 535
 

@@ -84,6 +84,10 @@ class Sink:
             self._program.assert_clean()
             self._program = None
 
+    def signal(self, number: int) -> None:
+        assert self._program is not None
+        self._program.signal(number)
+
     def kill(self) -> None:
         if self._program is not None:
             self._program.kill()
