@@ -14,7 +14,6 @@ void Block::wipe_secret() noexcept {
 }
 
 struct BufferPool::State {
-    std::thread::id owner = std::this_thread::get_id();
     std::size_t keep;
     std::size_t held = 0;
     std::vector<std::unique_ptr<Block>> small;
@@ -60,7 +59,8 @@ struct Return {
 
 template <typename State>
 BlockPtr lend(const std::shared_ptr<State>& state, std::size_t size) {
-    return BlockPtr(state->take(size).release(), Return<State>{state, state->owner});
+    // Whoever made the pool need not be who uses it.
+    return BlockPtr(state->take(size).release(), Return<State>{state, std::this_thread::get_id()});
 }
 
 }  // namespace

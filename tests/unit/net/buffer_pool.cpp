@@ -20,6 +20,12 @@ TEST_CASE("a block returns to its pool with its last reference", "[net][pool]") 
     CHECK(pool.large()->data() == at);
 }
 
+TEST_CASE("a pool serves the thread that uses it, whoever made it", "[net][pool]") {
+    BufferPool pool;
+    std::thread([&] { pool.small().reset(); }).join();
+    CHECK(pool.free_octets() == BufferPool::small_size);
+}
+
 TEST_CASE("a pool keeps no more than it was told", "[net][pool]") {
     BufferPool pool(BufferPool::small_size);
     {
