@@ -169,7 +169,8 @@ std::vector<std::pair<std::string, std::string>> told(const Wanted& w) {
     if (w.plan) out.emplace_back("plan", *w.plan);
     if (w.owns) out.emplace_back("owns", joined(*w.owns));
     if (w.authzids) out.emplace_back("authzids", joined(*w.authzids));
-    for (const auto& [rule, mode] : w.rules) out.emplace_back("rule", rule + "=" + mode);
+    for (const auto& [rule, mode] : w.rules)
+        out.emplace_back("rule", fmt::format("{}={}", rule, mode));
     return out;
 }
 
@@ -328,9 +329,8 @@ class AccountCall {
         if (ports_.spool == nullptr) return {};
         const auto done = std::make_shared<std::promise<boost::system::result<void>>>();
         auto outcome = done->get_future();
-        ports_.spool->freeze(account, frozen, [done](boost::system::result<void> r) {
-            done->set_value(std::move(r));
-        });
+        ports_.spool->freeze(account, frozen,
+                             [done](boost::system::result<void> r) { done->set_value(r); });
         const auto result = outcome.get();
         if (result) return {};
         return internal(fmt::format("the account is changed, but the queue could not record it: {}",
