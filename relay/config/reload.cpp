@@ -84,7 +84,7 @@ class Comparison {
 
 std::vector<Difference> differences(const Config& running, const Config& wanted) {
     std::vector<Difference> out;
-    Comparison<Config>(running, wanted, "", out);
+    const Comparison<Config> compared(running, wanted, "", out);
     return out;
 }
 

@@ -128,7 +128,7 @@ void schedule_all(Ledger& ledger) {
 
 std::string set_aside(FileSystem& fs, const Layout& layout, const std::string& name,
                       std::span<const std::string_view> pieces) {
-    const std::string path = layout.damaged() + "/" + name;
+    std::string path = layout.damaged() + "/" + name;
     static_cast<void>(fs.make_directory(layout.damaged()));
     const auto file = fs.open(path, FileSystem::Mode::replace);
     if (!file || (*file)->write(0, pieces) || (*file)->sync_data()) return layout.root;

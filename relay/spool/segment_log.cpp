@@ -200,7 +200,7 @@ std::optional<Failure> SegmentLog::make_room(std::uint64_t octets) {
             return std::nullopt;
         }
         cannot_extend_ = true;
-        const Failure failure = write_failure(current_->path, error);
+        Failure failure = write_failure(current_->path, error);
         if (failure.kind != SpoolError::full || more == least) return failure;
     }
     return std::nullopt;
