@@ -15,9 +15,6 @@
 namespace postern::relay::admin {
 namespace {
 
-using process::Descriptor;
-using process::last_error;
-
 constexpr int backlog = 64;
 constexpr mode_t folder_mode = 0755;
 constexpr mode_t socket_mode = 0660;

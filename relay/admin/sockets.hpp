@@ -5,7 +5,7 @@
 
 #include "relay/asio.hpp"
 #include "relay/config/config.hpp"
-#include "relay/process/descriptor.hpp"
+#include "relay/descriptor.hpp"
 
 namespace postern::relay::admin {
 
@@ -17,9 +17,8 @@ struct SocketOwner {
 
 /// A listening Unix socket, 0660. A missing folder is made (0755); a file that nobody listens on is
 /// replaced, one that somebody listens on is errc::address_in_use.
-[[nodiscard]] result<process::Descriptor> listen_unix(const std::string& path, SocketOwner owner);
-[[nodiscard]] result<process::Descriptor> listen_tcp(const std::string& address,
-                                                     std::uint16_t port);
+[[nodiscard]] result<Descriptor> listen_unix(const std::string& path, SocketOwner owner);
+[[nodiscard]] result<Descriptor> listen_tcp(const std::string& address, std::uint16_t port);
 
 /// The uid of a Unix socket's peer.
 [[nodiscard]] result<std::uint32_t> peer_uid(int descriptor);

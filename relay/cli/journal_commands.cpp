@@ -6,6 +6,13 @@
 namespace postern::relay::cli {
 namespace {
 
+/// What the client heard at the end of the message.
+std::string answered(const Json& t) {
+    const auto found = t.find("answered");
+    if (found == t.end() || !found->is_object()) return "";
+    return fmt::format("{} {}", shown(*found, "code"), shown(*found, "text"));
+}
+
 Exit trace(Context& c, const std::string& id) {
     Call call;
     call.path = {"trace", id};
@@ -16,8 +23,9 @@ Exit trace(Context& c, const std::string& id) {
         }
         c.out.fields({{"message", shown(t, "ref")},
                       {"taken", shown_time(t, "t")},
-                      {"outcome", shown(t, "outcome")},
+                      {"policy", shown(t, "outcome")},
                       {"rule", shown(t, "rule")},
+                      {"answered", answered(t)},
                       {"account", shown(t, "account")},
                       {"customer", shown(t, "customer")},
                       {"source", shown(t, "source")},
@@ -32,10 +40,17 @@ Exit trace(Context& c, const std::string& id) {
             for (const Json& r : *rcpts) {
                 if (!r.is_object()) continue;
                 rows.push_back({shown(r, "rcpt"), shown(r, "state"), shown_time(r, "t"),
-                                shown(r, "upstream"), shown(r, "code"), shown(r, "enhanced")});
+                                shown(r, "upstream"), shown(r, "code"), shown(r, "enhanced"),
+                                shown(r, "text")});
             }
         }
-        c.out.table({"RECIPIENT", "STATE", "WHEN", "UPSTREAM", "CODE", "ENHANCED"}, rows);
+        c.out.table({"RECIPIENT", "STATE", "WHEN", "UPSTREAM", "CODE", "ENHANCED", "TEXT"}, rows);
+        std::vector<std::vector<std::string>> notices;
+        for (const Json& n : t.value("notices", Json::array())) {
+            if (!n.is_object()) continue;
+            notices.push_back({shown(n, "rcpt"), shown(n, "action"), shown_time(n, "t")});
+        }
+        c.out.table({"SENDER TOLD OF", "THAT IT WAS", "WHEN"}, notices);
         return Exit::done;
     });
 }

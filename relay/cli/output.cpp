@@ -69,6 +69,10 @@ void Output::text(std::string_view value) const {
     write(stdout, for_terminal(value) + "\n");
 }
 
+void Output::note(std::string_view value) const {
+    write(stderr, for_terminal(value) + "\n");
+}
+
 void Output::secret(std::string_view value) const {
     write(stdout, value);
     write(stdout, "\n");

@@ -24,6 +24,8 @@ class Output {
     void text(std::string_view value) const;
     /// A secret, as it is.
     void secret(std::string_view value) const;
+    /// A word beside the result, on stderr.
+    void note(std::string_view value) const;
     /// Columns as wide as their widest cell; the head in capitals.
     void table(const std::vector<std::string>& head,
                const std::vector<std::vector<std::string>>& rows) const;

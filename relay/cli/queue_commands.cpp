@@ -48,6 +48,7 @@ class QueueCommands {
                     });
         c_.out.table({"ID", "STATE", "TAKEN", "TRIED", "NEXT", "BYTES", "FROM", "TO", "LAST REPLY"},
                      rows);
+        if (exit == Exit::done && rows.empty() && !c_.out.json) c_.out.note("nothing waits");
         return exit;
     }
 
@@ -96,7 +97,13 @@ class QueueCommands {
                                             shown(done, "matched"), shown(done, "changed"),
                                             shown(done, "failed")));
                 }
-                return done.value("failed", 0) > 0 ? Exit::refused : Exit::done;
+                const bool some_failed = done.value("failed", 0) > 0;
+                if (some_failed && !c_.out.json) {
+                    c_.out.note(
+                        "left alone were entries that are active, frozen (their account is "
+                        "suspended), damaged, or in doubt (the upstream may have them)");
+                }
+                return some_failed ? Exit::refused : Exit::done;
             });
     }
 
@@ -141,7 +148,8 @@ void add_queue_commands(CLI::App& root, Context& context) {
     CLI::App& drop = *command(queue, "drop", "Take entries away unsent");
     selector_options(drop, *chosen);
     drop.add_flag("--all", chosen->all, "All of them");
-    drop.add_flag("--dsn", chosen->dsn, "Tell their senders");
+    drop.add_flag("--dsn", chosen->dsn,
+                  "Tell their senders that (not why: --reason is for the journal)");
     drop.callback(
         [=, &context] { context.chosen = [=] { return commands->change("drop", *chosen); }; });
 }

@@ -1,9 +1,14 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <memory>
+#include <system_error>
 
 #include "relay/config/check_parts.hpp"
 
@@ -53,6 +58,16 @@ void check_one(const Certificate& one, std::vector<Finding>& out, X509Ptr& loade
     const auto fail = [&](std::string text, std::string fix) {
         out.push_back({"certificate", Status::fail, std::move(text), std::move(fix)});
     };
+    for (const std::string& path : {one.certificate, one.key}) {
+        // Missing or forbidden is not the same as wrong.
+        const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+        if (fd < 0) {
+            return fail(
+                fmt::format("{} cannot be read: {}", path, std::generic_category().message(errno)),
+                "name a file that is there and that the relay may read");
+        }
+        ::close(fd);
+    }
     ERR_clear_error();
     loaded = load_certificate(one.certificate);
     if (!loaded) {

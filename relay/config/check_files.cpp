@@ -48,6 +48,15 @@ void check_readable(const std::string& what, const std::string& path, const std:
                    fix});
 }
 
+void check_closed(const std::string& what, const std::string& path, std::vector<Finding>& out) {
+    struct stat about{};
+    if (path.empty() || ::stat(path.c_str(), &about) != 0 || (about.st_mode & 07U) == 0) return;
+    out.push_back({"rights", Status::warn,
+                   fmt::format("{} {}: everybody on this machine may read it (mode {:o})", what,
+                               path, about.st_mode & 0777U),
+                   fmt::format("chmod o= {}", path)});
+}
+
 void check_writable(const std::string& check, const std::string& path, const RunsAs& user,
                     std::vector<Finding>& out) {
     struct stat about{};
@@ -148,6 +157,9 @@ void check_rights(const Config& config, const RunsAs& user, std::vector<Finding>
         check_readable("password of upstream " + upstream.name, upstream.password_file,
                        fmt::format("chown {} {}", user.name, upstream.password_file), user, out);
     }
+    for (const Certificate& one : config.tls.all()) check_closed("key", one.key, out);
+    for (const Upstream& upstream : config.upstream)
+        check_closed("password of upstream " + upstream.name, upstream.password_file, out);
     if (out.size() == before) {
         out.push_back({"rights", Status::ok,
                        fmt::format("user {} can read all that it needs at a reload", user.name),

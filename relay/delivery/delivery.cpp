@@ -90,6 +90,7 @@ struct Delivery::Wait {
     AttemptPtr
         unanswered;  ///< Its final dot has gone; its answer will come after the client is gone.
     bool unfit = false;
+    std::string trouble;  ///< Why no path answered, for whoever looks at the queue.
 
     [[nodiscard]] NoticeSource source() const {
         return {.ref = message->ref,
@@ -156,6 +157,10 @@ awaitable<void> Delivery::try_paths(UpstreamPool& pool, Wait& wait, SteadyTime d
     const PathSet::Needs needs = needs_of(*wait.message);
     bool fits = wait.paths->any_offers(needs);
     std::size_t unfit = 0;
+    for (const PathPtr& path : wait.paths->paths) {
+        if (!wait.trouble.empty() || !path->open_breaker(clock::now())) continue;
+        wait.trouble = fmt::format("{}: {}", path->name(), path->view().error);
+    }
     for (const PathPtr& path : wait.paths->candidates(needs, clock::now())) {
         if (pool.hurried() || clock::now() >= deadline) break;
         Outgoing outgoing{.ref = wait.message->ref,
@@ -174,6 +179,10 @@ awaitable<void> Delivery::try_paths(UpstreamPool& pool, Wait& wait, SteadyTime d
         if (result.how == How::unfit) {
             ++unfit;
             continue;
+        }
+        if (result.failure) {
+            wait.trouble = fmt::format("{}: {} at {}", path->name(), describe(*result.failure),
+                                       name(result.failure->stage));
         }
         wait.tally.apply(result.results, path->name(), result.dsn_offered);
         tell_results(wait.message->ref, "", wait.message->envelope, result, *path,
@@ -216,6 +225,7 @@ awaitable<ClientWord> Delivery::conclude(net::TaskGroup& tasks, Wait& wait) {
         entry.next_attempt =
             deferred ? now + retry_delay(wait.config->delivery.retry, 1, ports_.random()) : now;
         entry.last_reply = last_words(tally);
+        if (entry.last_reply.empty()) entry.last_reply = wait.trouble;
         batch.add.push_back(std::move(entry));
     }
     if (!doubtful.empty()) {
@@ -226,7 +236,9 @@ awaitable<ClientWord> Delivery::conclude(net::TaskGroup& tasks, Wait& wait) {
         entry.attempts = 1;
         entry.upstream =
             wait.unanswered ? wait.unanswered->path()->name() : tally.line(doubtful.front()).path;
-        entry.last_reply = "no answer to the final dot yet";
+        entry.last_reply = wait.unanswered
+                               ? "no answer to the final dot yet; it is waited for"
+                               : "the answer to the final dot was lost; the upstream may have it";
         entry.next_attempt =
             wait.unanswered ? now + late_answer * 2
                             : now + retry_delay(wait.config->delivery.retry, 1, ports_.random());
@@ -289,7 +301,7 @@ awaitable<void> Delivery::settle_late(AttemptPtr attempt, MessagePtr message, st
     update.attempts = 1;
     // As long as one of its recipients is in doubt, the entry goes nowhere else.
     update.state = answered ? EntryState::deferred : EntryState::in_doubt;
-    update.last_reply = "the answer to the final dot was lost";
+    update.last_reply = "the answer to the final dot was lost; the upstream may have it";
     update.next_attempt = now + retry_delay(config->delivery.retry, 1, ports_.random());
     // The entry counts its own recipients.
     for (std::size_t k = 0; k < recipients.size(); ++k) {

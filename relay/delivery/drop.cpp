@@ -59,8 +59,8 @@ boost::system::result<std::vector<EntryInfo>> drop_with_notice(
                                    .action = proto::DsnAction::failed,
                                    .reply = {},
                                    .remote = {},
-                                   .reason = "The operator has taken it out of the queue" +
-                                             (reason.empty() ? std::string(".") : ": " + reason)});
+                                   // Why is between operators: it stands in the journal.
+                                   .reason = "The operator has taken it out of the queue."});
             }
             batch.update.push_back(std::move(update));
             std::string notice_id;

@@ -102,12 +102,7 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
         entry.upstream = path->name();
         if (result.results.empty() && result.failure) {
             entry.last_reply =
-                result.failure->reply.code == 0
-                    ? fmt::format("{} at {}",
-                                  result.failure->reply.text.empty() ? "no answer"
-                                                                     : result.failure->reply.text,
-                                  name(result.failure->stage))
-                    : fmt::format("{} {}", result.failure->reply.code, result.failure->reply.text);
+                fmt::format("{} at {}", describe(*result.failure), name(result.failure->stage));
         }
         // An entry of the message's own is told as the message, whatever it is called; a
         // notification as itself.

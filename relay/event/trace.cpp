@@ -52,8 +52,13 @@ std::string with_brackets(std::string_view id) {
 TraceFold::Rcpt& TraceFold::of(const std::string& rcpt) {
     const auto found = std::ranges::find(rcpts_, rcpt, &Rcpt::rcpt);
     if (found != rcpts_.end()) return *found;
-    rcpts_.push_back(
-        {.rcpt = rcpt, .state = "accepted", .upstream = {}, .enhanced = {}, .t = {}, .code = {}});
+    rcpts_.push_back({.rcpt = rcpt,
+                      .state = "accepted",
+                      .upstream = {},
+                      .enhanced = {},
+                      .text = {},
+                      .t = {},
+                      .code = {}});
     return rcpts_.back();
 }
 
@@ -65,6 +70,7 @@ void TraceFold::settle_all(std::string_view state, const json& event) {
         if (const auto code = code_of(event)) rcpt.code = code;
         if (auto enhanced = text_of(event, "enhanced"); !enhanced.empty())
             rcpt.enhanced = std::move(enhanced);
+        if (auto text = text_of(event, "text"); !text.empty()) rcpt.text = std::move(text);
     }
 }
 
@@ -73,6 +79,13 @@ void TraceFold::add(const json& event) {
     const auto kind = text_of(event, "event");
     // An entry of another id is a DSN that tells of this message: its fate is not the message's.
     const auto id = text_of(event, "id");
+    if (kind == "dsn") {
+        notices_.push_back({{"action", text_of(event, "action")},
+                            {"rcpt", text_of(event, "rcpt")},
+                            {"result", text_of(event, "result")},
+                            {"t", text_of(event, "t")}});
+        return;
+    }
     if (!id.empty() && id != ref_) return;
     const auto rcpt = text_of(event, "rcpt");
 
@@ -84,6 +97,7 @@ void TraceFold::add(const json& event) {
             r.upstream = std::move(upstream);
         r.code = code_of(event);
         r.enhanced = text_of(event, "enhanced");
+        r.text = text_of(event, kind == "settled" ? "reason" : "text");
     };
 
     if (kind == "message") {
@@ -103,12 +117,14 @@ void TraceFold::add(const json& event) {
         if (!rcpt.empty()) say("refused");
     } else if (kind == "answered") {
         queued_ = queued_ || flag_of(event, "queued");
+        answered_ = event;
         const auto outcome = text_of(event, "outcome");
         if (outcome == "refused" || outcome == "throttled") settle_all("refused", event);
     } else if (kind == "queued") {
         queued_ = true;
         for (auto& r : rcpts_) {
             if (r.state == "accepted") r.state = "queued";
+            if (r.text.empty()) r.text = text_of(event, "reason");
         }
     } else if (kind == "delivery" && !rcpt.empty()) {
         const auto result = text_of(event, "result");
@@ -136,6 +152,14 @@ std::optional<json> TraceFold::result() const {
     out["message_id"] = null_if_empty(text_of(head_, "message_id"));
     out["token"] = null_if_empty(text_of(head_, "token"));
     out["queued"] = queued_;
+    // What the client heard in the end: policy's yes can be the upstream's no.
+    const auto heard = [this](const char* field) {
+        const auto found = answered_.find(field);
+        return found == answered_.end() ? json(nullptr) : *found;
+    };
+    out["answered"] = {
+        {"outcome", heard("outcome")}, {"code", heard("code")}, {"text", heard("text")}};
+    out["notices"] = notices_;
     out.erase("rcpt");
     auto& rcpts = out["rcpts"] = json::array();
     for (const auto& r : rcpts_) {
@@ -144,6 +168,7 @@ std::optional<json> TraceFold::result() const {
                          {"upstream", null_if_empty(r.upstream)},
                          {"code", r.code ? json(*r.code) : json(nullptr)},
                          {"enhanced", null_if_empty(r.enhanced)},
+                         {"text", null_if_empty(r.text)},
                          {"t", null_if_empty(r.t)}});
     }
     return out;

@@ -17,14 +17,15 @@ class TraceFold {
     explicit TraceFold(std::string ref) : ref_(std::move(ref)) {}
     /// Events of other messages are passed over.
     void add(const nlohmann::json& event);
-    /// `message_id`, `queued` and rcpts[]{rcpt,state,upstream,code,enhanced,t} beside the fields of
-    /// the `message` event (of a message that was refused before it: of the last `attempt`). Unset:
-    /// nothing is known of it.
+    /// `message_id`, `queued`, rcpts[]{rcpt,state,upstream,code,enhanced,text,t},
+    /// answered{outcome,code,text} (what the client heard) and notices[]{action,rcpt,result,t}
+    /// beside the fields of the `message` event (of a message that was refused before it: of the
+    /// last `attempt`). Unset: nothing is known of it.
     [[nodiscard]] std::optional<nlohmann::json> result() const;
 
   private:
     struct Rcpt {
-        std::string rcpt, state, upstream, enhanced, t;
+        std::string rcpt, state, upstream, enhanced, text, t;
         std::optional<int> code;
     };
     Rcpt& of(const std::string& rcpt);
@@ -32,6 +33,8 @@ class TraceFold {
 
     std::string ref_;
     nlohmann::json head_;  // the message, or the last attempt
+    nlohmann::json answered_ = nlohmann::json::object();
+    nlohmann::json notices_ = nlohmann::json::array();
     bool has_message_ = false;
     bool queued_ = false;
     std::vector<Rcpt> rcpts_;

@@ -12,6 +12,9 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/ip/address.hpp>
 
+#include "relay/descriptor.hpp"
+#include "relay/net/unmapped.hpp"
+
 namespace postern::relay::net {
 
 namespace {
@@ -22,43 +25,12 @@ constexpr int backlog = 1024;
 constexpr int accepts_a_wake = 64;  // then others on this thread have their turn
 constexpr auto exhausted_pause = std::chrono::milliseconds(100);
 
-error_code last_error() {
-    return {errno, boost::system::system_category()};
-}
-
-/// A descriptor that closes itself.
-class Descriptor {
-  public:
-    explicit Descriptor(int number) noexcept : number_(number) {}
-    Descriptor(Descriptor&& other) noexcept : number_(other.release()) {}
-    Descriptor& operator=(Descriptor&& other) noexcept {
-        std::swap(number_, other.number_);
-        return *this;
-    }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    ~Descriptor() {
-        if (number_ >= 0) ::close(number_);
-    }
-    [[nodiscard]] int get() const noexcept { return number_; }
-    int release() noexcept { return std::exchange(number_, -1); }
-
-  private:
-    int number_;
-};
-
 Descriptor spare_descriptor() {
     return Descriptor(::open("/dev/null", O_RDONLY | O_CLOEXEC));
 }
 
 void set_option(int descriptor, int level, int name, int value) {
     ::setsockopt(descriptor, level, name, &value, sizeof value);
-}
-
-/// An IPv4 client of a dual stack listener, as what it is.
-tcp::endpoint unmapped(const tcp::endpoint& peer) {
-    if (!peer.address().is_v6() || !peer.address().to_v6().is_v4_mapped()) return peer;
-    return {asio::ip::make_address_v4(asio::ip::v4_mapped, peer.address().to_v6()), peer.port()};
 }
 
 result<tcp::endpoint> parse_address(const std::string& text) {

@@ -4,6 +4,7 @@
 #include <boost/asio/query.hpp>
 
 #include "relay/net/stream_state.hpp"
+#include "relay/net/unmapped.hpp"
 
 namespace postern::relay::net {
 
@@ -11,13 +12,6 @@ namespace {
 
 asio::execution_context& context_of(asio::ip::tcp::socket& socket) {
     return asio::query(socket.get_executor(), asio::execution::context);
-}
-
-/// An IPv4 address of a dual stack socket, as what it is.
-asio::ip::tcp::endpoint unmapped(const asio::ip::tcp::endpoint& found) {
-    const auto address = found.address();
-    if (!address.is_v6() || !address.to_v6().is_v4_mapped()) return found;
-    return {asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()), found.port()};
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 
 #include <boost/system/result.hpp>
 
-#include "relay/process/descriptor.hpp"
+#include "relay/descriptor.hpp"
 
 namespace postern::relay::process {
 

@@ -15,7 +15,9 @@
 #include <optional>
 #include <string_view>
 
-#include "relay/process/descriptor.hpp"
+#include <fmt/format.h>
+
+#include "relay/descriptor.hpp"
 
 namespace postern::relay::process {
 namespace {
@@ -128,6 +130,14 @@ boost::system::error_code make_error_code(PrivilegeError e) noexcept {
     return {static_cast<int>(e), privilege_category()};
 }
 
+namespace {
+
+constexpr std::string_view no_own_user =
+    "there is no user postern, so the relay runs as nobody; make it with: adduser --system --group "
+    "--no-create-home postern";
+
+}  // namespace
+
 boost::system::result<Choice> choose_user(const std::string& configured, const std::string& state) {
     const bool root = geteuid() == 0;
     if (!configured.empty()) {
@@ -139,17 +149,22 @@ boost::system::result<Choice> choose_user(const std::string& configured, const s
     }
     if (!root) return Choice{self(), ""};
     struct stat about{};
+    const auto own = find_user("postern");
+    const bool has_own = own && own->uid != 0;
+    const auto nobody = find_user("nobody");
     if (stat(state.c_str(), &about) == 0 && about.st_uid != 0) {
-        return Choice{user_of(about.st_uid, about.st_gid), ""};
+        std::string warning;
+        if (nobody && about.st_uid == nobody->uid) {
+            warning = has_own ? fmt::format(
+                                    "{} belongs to nobody, so the relay runs as nobody; "
+                                    "give it to postern with: chown -R postern: {}",
+                                    state, state)
+                              : std::string(no_own_user);
+        }
+        return Choice{user_of(about.st_uid, about.st_gid), std::move(warning)};
     }
-    if (auto user = find_user("postern"); user && user->uid != 0)
-        return Choice{std::move(*user), ""};
-    if (auto user = find_user("nobody"); user && user->uid != 0) {
-        return Choice{std::move(*user),
-                      "there is no user postern, so the relay runs as nobody; make it with: "
-                      "adduser --system --group "
-                      "--no-create-home postern"};
-    }
+    if (has_own) return Choice{*own, ""};
+    if (nobody && nobody->uid != 0) return Choice{*nobody, std::string(no_own_user)};
     return make_error_code(PrivilegeError::no_such_user);
 }
 

@@ -13,7 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "relay/process/descriptor.hpp"
+#include "relay/descriptor.hpp"
 
 namespace postern::relay::process {
 namespace {

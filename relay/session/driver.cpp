@@ -7,6 +7,7 @@
 
 #include "policy/source.hpp"
 #include "relay/net/proxy.hpp"
+#include "relay/net/unmapped.hpp"
 #include "relay/session/transaction.hpp"
 
 namespace postern::relay {
@@ -35,10 +36,7 @@ constexpr int most_discarded = 100;
 constexpr std::size_t fair_share = std::size_t{256} * 1024;
 
 std::string text_of(const asio::ip::address& address) {
-    if (address.is_v6() && address.to_v6().is_v4_mapped()) {
-        return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).to_string();
-    }
-    return address.to_string();
+    return net::unmapped(address).to_string();
 }
 
 bool among(const std::vector<config::Network>& networks, const std::string& address) {

@@ -215,6 +215,8 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
         case Kind::suspended: {
             // The secret was right: nothing that the guard should hold against anybody.
             attempt_ = {};
+            failure.secret_hash.clear();
+            failure.detail = "the account is suspended";
             tell_login(false, "failed", &failure);
             const std::string where = services_.current.get()->config->server.contact;
             machine_->auth_failed(suspended_reply(failure.text, where));
@@ -271,7 +273,8 @@ void SessionDriver::tell_login(bool ok, std::string result, const auth::Failure*
         told.known = failure->known;
         told.customer = failure->customer;
         told.secret_hash = failure->secret_hash;
-        if (told.result == "error") told.error = failure->detail;
+        if (told.result == "error" || failure->kind == auth::Failure::Kind::suspended)
+            told.error = failure->detail;
     } else {
         told.known = true;
         told.customer = account_ ? account_->customer : "";

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "relay/descriptor.hpp"
 #include "relay/spool/file.hpp"
 
 namespace postern::relay {
@@ -19,10 +20,6 @@ namespace {
 using boost::system::error_code;
 using boost::system::result;
 
-error_code last_error() noexcept {
-    return {errno, boost::system::system_category()};
-}
-
 /// Calls until it is not interrupted.
 template <class Call>
 auto uninterrupted(Call call) noexcept {
@@ -30,20 +27,6 @@ auto uninterrupted(Call call) noexcept {
     while (r < 0 && errno == EINTR) r = call();
     return r;
 }
-
-class Descriptor {
-  public:
-    explicit Descriptor(int fd) noexcept : fd_(fd) {}
-    Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    Descriptor& operator=(Descriptor&&) = delete;
-    ~Descriptor() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-    [[nodiscard]] int get() const noexcept { return fd_; }
-
-  private:
-    int fd_;
-};
 
 class PosixFile final : public File {
   public:

@@ -10,6 +10,26 @@ PathSet::Needs Outgoing::needs() const {
             .smtputf8 = envelope->smtputf8};
 }
 
+std::string describe(const proto::ClientSession::Failed& failed) {
+    using Kind = proto::ClientSession::Failed::Kind;
+    if (failed.reply.code != 0) return std::to_string(failed.reply.code) + " " + failed.reply.text;
+    switch (failed.kind) {
+        case Kind::refused:
+            return "refused";
+        case Kind::protocol:
+            return "broke the protocol";
+        case Kind::eof:
+            return failed.reply.text.empty() ? "connection closed" : failed.reply.text;
+        case Kind::timeout:
+            return "no answer in time";
+        case Kind::no_tls:
+            return "STARTTLS is not offered";
+        case Kind::no_auth:
+            return "no AUTH mechanism that both know";
+    }
+    return "?";
+}
+
 awaitable<bool> Attempt::wait_until(SteadyTime deadline) {
     while (!result_) {
         if (hurried_) {

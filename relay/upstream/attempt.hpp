@@ -27,6 +27,9 @@ struct Outgoing {
     [[nodiscard]] PathSet::Needs needs() const;
 };
 
+/// Why an upstream session ended, in words: its reply, or what was met instead.
+[[nodiscard]] std::string describe(const proto::ClientSession::Failed& failed);
+
 /// How one try to hand a message to one path ended.
 struct AttemptResult {
     enum class How : std::uint8_t {

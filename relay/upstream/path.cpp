@@ -139,15 +139,11 @@ void Path::tell(Breaker::State state, std::string_view stage, std::string_view e
     events_.emit(std::move(alert));
 }
 
-namespace {
-
 bool offers(const proto::UpstreamOffer& offer, const PathSet::Needs& needs) {
     if (needs.eight_bit_mime && !offer.eight_bit_mime) return false;
     if (needs.smtputf8 && !offer.smtputf8) return false;
     return !(offer.max_size > 0 && needs.size > offer.max_size);
 }
-
-}  // namespace
 
 std::vector<PathPtr> PathSet::candidates(const Needs& needs, SteadyTime now) const {
     std::vector<PathPtr> out;

@@ -118,4 +118,7 @@ struct PathSet {
     [[nodiscard]] PathPtr find(std::string_view name) const;
 };
 
+/// Whether what an EHLO offered is enough for a message.
+[[nodiscard]] bool offers(const proto::UpstreamOffer& offer, const PathSet::Needs& needs);
+
 }  // namespace postern::relay

@@ -12,25 +12,6 @@ namespace {
 using clock = std::chrono::steady_clock;
 using proto::BreakerEffect;
 
-std::string say(const Connection::Failed& failed) {
-    if (failed.reply.code != 0) return std::to_string(failed.reply.code) + " " + failed.reply.text;
-    switch (failed.kind) {
-        case Connection::Failed::Kind::refused:
-            return "refused";
-        case Connection::Failed::Kind::protocol:
-            return "broke the protocol";
-        case Connection::Failed::Kind::eof:
-            return failed.reply.text.empty() ? "connection closed" : failed.reply.text;
-        case Connection::Failed::Kind::timeout:
-            return "no answer in time";
-        case Connection::Failed::Kind::no_tls:
-            return "STARTTLS is not offered";
-        case Connection::Failed::Kind::no_auth:
-            return "no AUTH mechanism that both know";
-    }
-    return "?";
-}
-
 }  // namespace
 
 UpstreamPool::UpstreamPool(asio::io_context& context, net::Resolver& resolver,
@@ -77,11 +58,7 @@ awaitable<AttemptResult> UpstreamPool::carry_out(AttemptPtr attempt, SteadyTime 
             release(std::move(got.connection));
             co_return result;
         }
-        const PathSet::Needs needs = attempt->outgoing().needs();
-        const proto::UpstreamOffer& offer = got.connection->offer();
-        if ((needs.eight_bit_mime && !offer.eight_bit_mime) ||
-            (needs.smtputf8 && !offer.smtputf8) ||
-            (offer.max_size > 0 && needs.size > offer.max_size)) {
+        if (!offers(got.connection->offer(), attempt->outgoing().needs())) {
             result.how = AttemptResult::How::unfit;
             release(std::move(got.connection));
             co_return result;
@@ -110,10 +87,10 @@ void UpstreamPool::learn(const PathPtr& path, const Connection::Failed& failed,
         case BreakerEffect::none:
             break;
         case BreakerEffect::counts:
-            path->failed(clock::now(), name(failed.stage), say(failed));
+            path->failed(clock::now(), name(failed.stage), describe(failed));
             break;
         case BreakerEffect::opens:
-            path->trip(clock::now(), name(failed.stage), say(failed));
+            path->trip(clock::now(), name(failed.stage), describe(failed));
             break;
         case BreakerEffect::doubt:
             path->no_answer(clock::now(), ref);
@@ -253,7 +230,7 @@ awaitable<void> UpstreamPool::probe(PathPtr path) {
     const Use use(*this, &connection);
     auto failed = co_await connection.establish(context_, *resolver_, Patience::client_waits);
     if (!failed) failed = co_await connection.noop();
-    path->probed(clock::now(), !failed, failed ? say(*failed) : std::string{});
+    path->probed(clock::now(), !failed, failed ? describe(*failed) : std::string{});
     if (!failed) co_await connection.quit();
 }
 

@@ -2,12 +2,12 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility>
 
 #include <boost/system/error_code.hpp>
-#include <cerrno>
 
-namespace postern::relay::process {
+namespace postern::relay {
 
 /// Owns a file descriptor.
 class Descriptor {
@@ -43,4 +43,4 @@ class Descriptor {
     return {errno, boost::system::system_category()};
 }
 
-}  // namespace postern::relay::process
+}  // namespace postern::relay
