@@ -145,10 +145,10 @@ struct Server::State {
 };
 
 error_code Server::State::open(const config::AdminListen& place, SocketOwner owner) {
-    process::Descriptor fd;
+    Descriptor fd;
     const auto inherited = std::ranges::find(settings.inherited, place, &AdminSocket::place);
     if (inherited != settings.inherited.end()) {
-        fd = process::Descriptor(inherited->descriptor);
+        fd = Descriptor(inherited->descriptor);
         settings.inherited.erase(inherited);
     } else {
         auto bound = place.path.empty() ? listen_tcp(place.address, place.port)
