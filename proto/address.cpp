@@ -82,7 +82,8 @@ std::size_t quoted_length(std::string_view text) noexcept {
 bool is_ip(int family, std::string_view text) noexcept {
     std::array<char, 64> copy{};
     std::array<unsigned char, 16> address{};
-    if (text.size() >= copy.size()) return false;
+    // inet_pton reads up to a NUL, and what stands behind it would go along unseen.
+    if (text.size() >= copy.size() || text.contains('\0')) return false;
     std::ranges::copy(text, copy.begin());
     return ::inet_pton(family, copy.data(), address.data()) == 1;
 }

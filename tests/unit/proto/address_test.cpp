@@ -184,6 +184,13 @@ TEST_CASE("a path is taken apart and its source route dropped") {
     }
 }
 
+TEST_CASE("address: a literal hides nothing behind a NUL") {
+    using namespace std::string_view_literals;
+    for (const std::string_view text :
+         {"ann@[IPv6:2001:db8::\0x]"sv, "ann@[192.0.2.1\0 <b@c>]"sv, "ann@[IPv6:\0]"sv})
+        CHECK_FALSE(parse_mailbox(text, true).has_value());
+}
+
 TEST_CASE("postmaster alone needs no domain, and only as a recipient") {
     CHECK(parse_forward_path("PostMaster", false)->text() == "PostMaster");
     CHECK(parse_forward_path("postmaster@example.net", false)->domain == "example.net");
