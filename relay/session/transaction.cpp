@@ -117,6 +117,8 @@ awaitable<void> SessionDriver::judge(Stage stage) {
             policy::Verdict verdict{.kind = policy::VerdictKind::refuse,
                                     .rule = "suspended",
                                     .reply = {550, "5.7.1", "this account may not send", false}};
+            t.header.finish();
+            if (account_) tell_message(verdict);
             tell_refused(verdict);
             machine_->refuse(verdict.reply);
             co_return;
