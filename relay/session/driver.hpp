@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,6 +59,8 @@ class SessionDriver {
         std::optional<proto::Secret> response);
     [[nodiscard]] awaitable<void> logged_in(auth::Success success);
     [[nodiscard]] awaitable<void> login_failed(auth::Failure failure);
+    [[nodiscard]] awaitable<bool> on_auth_pool(auth::AuthPool::Priority priority,
+                                               std::function<void()> work);
     [[nodiscard]] awaitable<void> refresh_account();
     [[nodiscard]] awaitable<result<auth::AccountPtr>> look_up(std::string name);
     void login_unavailable(const std::string& why);

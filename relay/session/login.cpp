@@ -108,25 +108,25 @@ awaitable<bool> SessionDriver::pass_guard(const std::optional<proto::Secret>& re
     }
 }
 
-/// Runs one step on the auth pool. Unset: the pool is full, or it took too long.
-awaitable<std::optional<auth::StepResult>> SessionDriver::step(
-    std::optional<proto::Secret> response) {
+/// Does work that blocks on the auth pool. False: the pool is full, or it took too long; the work
+/// was not begun.
+awaitable<bool> SessionDriver::on_auth_pool(auth::AuthPool::Priority priority,
+                                            std::function<void()> work) {
     const asio::any_io_executor home = co_await asio::this_coro::executor;
-    std::optional<auth::StepResult> out;
+    bool done = false;
     auto start = [&](auto handler) {
         // The two ends of the job share the one way home.
         auto resume = std::make_shared<decltype(handler)>(std::move(handler));
         auto back = [home, resume,
-                     work = asio::prefer(home, asio::execution::outstanding_work.tracked)] {
+                     tracked = asio::prefer(home, asio::execution::outstanding_work.tracked)] {
             asio::post(home, std::move(*resume));
         };
         auth::AuthPool::Job job;
         job.deadline = clock::now() + pool_patience;
-        job.priority = services_.guard.known_pair(source_, attempt_name_, clock::now())
-                           ? auth::AuthPool::Priority::known
-                           : auth::AuthPool::Priority::stranger;
-        job.run = [this, &out, &response, back] {
-            out = exchange_->step(response);
+        job.priority = priority;
+        job.run = [&work, &done, back] {
+            work();
+            done = true;
             back();
         };
         job.expired = back;
@@ -134,6 +134,17 @@ awaitable<std::optional<auth::StepResult>> SessionDriver::step(
     };
     co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(start),
                                                                           asio::use_awaitable);
+    co_return done;
+}
+
+/// Runs one step on the auth pool. Unset: the pool is full, or it took too long.
+awaitable<std::optional<auth::StepResult>> SessionDriver::step(
+    std::optional<proto::Secret> response) {
+    std::optional<auth::StepResult> out;
+    const auto priority = services_.guard.known_pair(source_, attempt_name_, clock::now())
+                              ? auth::AuthPool::Priority::known
+                              : auth::AuthPool::Priority::stranger;
+    (void)co_await on_auth_pool(priority, [&] { out = exchange_->step(response); });
     co_return out;
 }
 
@@ -299,27 +310,11 @@ awaitable<void> SessionDriver::refresh_account() {
 awaitable<result<auth::AccountPtr>> SessionDriver::look_up(std::string name) {
     if (auth::AccountPtr cached = services_.accounts.find_cached(name)) co_return cached;
     result<auth::AccountPtr> out{error_code(asio::error::try_again)};
-    const asio::any_io_executor home = co_await asio::this_coro::executor;
-    auto start = [&](auto handler) {
-        auto resume = std::make_shared<decltype(handler)>(std::move(handler));
-        auto back = [home, resume,
-                     work = asio::prefer(home, asio::execution::outstanding_work.tracked)] {
-            asio::post(home, std::move(*resume));
-        };
-        auth::AuthPool::Job job;
-        job.deadline = clock::now() + pool_patience;
-        job.priority = auth::AuthPool::Priority::known;
-        job.run = [this, &out, &name, back] {
-            out = services_.accounts.find(name);
-            // Only a store that can be read may say that an account is gone.
-            if (!out && out.error() == auth::AuthError::not_found) out = auth::AccountPtr();
-            back();
-        };
-        job.expired = back;
-        if (!services_.auth_pool.submit(std::move(job))) back();
-    };
-    co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(start),
-                                                                          asio::use_awaitable);
+    (void)co_await on_auth_pool(auth::AuthPool::Priority::known, [&] {
+        out = services_.accounts.find(name);
+        // Only a store that can be read may say that an account is gone.
+        if (!out && out.error() == auth::AuthError::not_found) out = auth::AccountPtr();
+    });
     co_return out;
 }
 
