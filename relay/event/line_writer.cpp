@@ -198,6 +198,7 @@ void LineWriter::stop(std::chrono::milliseconds patience) noexcept {
 }
 
 void LineWriter::run() noexcept {
+    ::pthread_setname_np(::pthread_self(), "events");
     std::vector<Chunk> batch;
     for (;;) {
         {

@@ -1,5 +1,7 @@
 #include "relay/spool/bodies.hpp"
 
+#include <pthread.h>
+
 #include <cerrno>
 #include <utility>
 
@@ -40,6 +42,7 @@ void Bodies::stop() {
 }
 
 void Bodies::loop() {
+    ::pthread_setname_np(::pthread_self(), "bodies");
     std::unique_lock lock(mutex_);
     for (;;) {
         wake_.wait(lock, [this] {

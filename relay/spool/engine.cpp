@@ -240,7 +240,8 @@ Spool::Stats Engine::stats() const {
 boost::system::result<std::unique_ptr<Spool>> Spool::open(FileSystem& fs, Settings settings,
                                                           Observer observer) {
     if (!settings.random) settings.random = spool::system_random;
-    settings.segment_size = std::clamp<std::uint64_t>(settings.segment_size, 64U << 10U, 1U << 30U);
+    settings.segment_size = spool::round_up(
+        std::clamp<std::uint64_t>(settings.segment_size, 64U << 10U, 1U << 30U), spool::block);
     settings.inline_limit = std::min<std::uint64_t>(settings.inline_limit, 64U << 20U);
     const spool::Layout layout{settings.path};
     for (const std::string& directory : {layout.root, layout.bodies(), layout.damaged()}) {

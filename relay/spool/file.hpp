@@ -13,6 +13,9 @@
 
 namespace postern::relay {
 
+/// Offsets and lengths of this many octets are whole blocks.
+inline constexpr std::uint64_t file_block = 4096;
+
 /// An open file. Calls block. One thread writes a file; any thread may read it meanwhile.
 class File {
   public:
@@ -34,6 +37,8 @@ class File {
     [[nodiscard]] virtual boost::system::error_code preallocate(std::uint64_t offset,
                                                                 std::uint64_t length) = 0;
     [[nodiscard]] virtual boost::system::error_code truncate(std::uint64_t size) = 0;
+    /// Lets go of what only writing needs: nothing will be written any more.
+    virtual void written() noexcept {}
 
     struct Info {
         std::uint64_t size = 0;   ///< Octets.
@@ -52,6 +57,8 @@ class FileSystem {
     enum class Mode : std::uint8_t {
         read,     ///< Must exist.
         write,    ///< Must exist; read and write.
+        direct,   ///< Likewise; writes of whole blocks go past the page cache where that is
+                  ///< possible.
         replace,  ///< Made, or emptied; read and write. Mode 0600.
     };
     [[nodiscard]] virtual boost::system::result<std::unique_ptr<File>> open(const std::string& path,

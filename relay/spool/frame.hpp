@@ -17,8 +17,8 @@ namespace postern::relay::spool {
 // outside knows: no octets inside a message can be taken for a frame. README.md has the layout.
 
 constexpr std::uint32_t format_version = 1;
-constexpr std::uint64_t block =
-    4096;  ///< A group of frames never shares a block with an answered one.
+/// A group of frames never shares a block with an answered one.
+constexpr std::uint64_t block = file_block;
 constexpr std::uint64_t first_frame = block;
 constexpr std::size_t frame_header_size = 40;
 constexpr std::size_t table_entry_size = 8;

@@ -1,6 +1,7 @@
 #include "relay/spool/segment_log.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <utility>
@@ -10,10 +11,18 @@
 namespace postern::relay::spool {
 namespace {
 
+using boost::system::result;
+
 constexpr std::string_view suffix = ".seg";
 constexpr std::size_t digits = 10;
 
 constexpr std::uint64_t max_segment = 0xF0000000U;  // Offsets have 32 bits.
+
+/// Zeros from a frame's end to that of its block.
+std::string_view padding(std::uint64_t end) {
+    static constexpr std::array<char, block> zeros{};
+    return std::string_view(zeros.data(), static_cast<std::size_t>(round_up(end, block) - end));
+}
 
 std::string spare_path(const std::string& directory) {
     return directory + "/spare";
@@ -57,23 +66,29 @@ boost::system::error_code SegmentLog::allocate(File& file, std::uint64_t from,
     // Written, not only allocated: or each sync would have to record which blocks hold something
     // now.
     static constexpr std::size_t part = 64U << 10U;
-    static const std::string zeros(part, '\0');
+    alignas(block) static constexpr std::array<char, part> nothing{};
+    static constexpr std::string_view zeros(nothing.data(), nothing.size());
     std::vector<std::string_view> pieces(static_cast<std::size_t>(octets / part), zeros);
-    pieces.push_back(std::string_view(zeros).substr(0, static_cast<std::size_t>(octets % part)));
+    if (octets % part != 0) pieces.push_back(zeros.substr(0, octets % part));
     return file.write(from, pieces);
+}
+
+result<std::unique_ptr<File>> SegmentLog::make(const std::string& path) const {
+    if (const auto file = fs_.open(path, FileSystem::Mode::replace); !file) return file.error();
+    return fs_.open(path, FileSystem::Mode::direct);
 }
 
 void SegmentLog::make_spare() {
     const std::string being_made = spare_path(settings_.path) + ".new";
-    const auto make = [&]() -> boost::system::error_code {
-        const auto file = fs_.open(being_made, FileSystem::Mode::replace);
+    const auto try_it = [&]() -> boost::system::error_code {
+        const auto file = make(being_made);
         if (!file) return file.error();
         if (const auto error = allocate(**file, 0, settings_.chunk)) return error;
         if (const auto error = (*file)->sync_data()) return error;
         if (const auto error = fs_.rename(being_made, spare_path(settings_.path))) return error;
         return fs_.sync_directory(settings_.path);
     };
-    if (const auto error = make()) {
+    if (const auto error = try_it()) {
         // It will be tried again, and without a spare the next segment is made when it is needed.
         static_cast<void>(fs_.unlink(being_made));
         return;
@@ -89,7 +104,7 @@ std::optional<Failure> SegmentLog::open_next(const std::vector<std::string>& fro
         from = spare_path(settings_.path);
     } else {
         // Without the space for another one the current segment goes on.
-        const auto file = fs_.open(from, FileSystem::Mode::replace);
+        const auto file = make(from);
         if (!file) return write_failure(from, file.error());
         if (const auto error = allocate(**file, 0, settings_.chunk)) {
             static_cast<void>(fs_.unlink(from));
@@ -120,7 +135,7 @@ std::optional<Failure> SegmentLog::open_next(const std::vector<std::string>& fro
 std::optional<Failure> SegmentLog::open_as(const std::string& from, const std::string& to,
                                            const SegmentHeader& header,
                                            const std::vector<std::string>& frozen) {
-    auto file = fs_.open(from, FileSystem::Mode::write);
+    auto file = fs_.open(from, FileSystem::Mode::direct);
     if (!file) return write_failure(from, file.error());
 
     std::string opening;
@@ -131,6 +146,7 @@ std::optional<Failure> SegmentLog::open_as(const std::string& from, const std::s
     std::vector<std::string_view> pieces{head};
     const std::uint64_t size = frame.size();
     frame.finish({header.mark, sequence_, first_frame, first_frame, 0}, pieces);
+    pieces.push_back(padding(first_frame + size));
 
     std::uint64_t allocated = settings_.chunk;
     if (first_frame + size > allocated) {
@@ -160,6 +176,7 @@ void SegmentLog::seal() {
         mark_at_.reset();
         --sequence_;
     }
+    current_->file->written();
     previous_ = std::exchange(current_, nullptr);
 }
 
@@ -218,15 +235,17 @@ std::optional<Failure> SegmentLog::append(std::span<FrameBuilder* const> frames)
     std::uint64_t offset = group_offset();
     const std::uint64_t group_start = mark_at_.value_or(offset);
     std::vector<std::string_view> pieces;
-    const std::uint64_t from = offset;
+    // Whole blocks are written: with the mark once more, where it stands in the first.
+    if (mark_at_) pieces.emplace_back(mark_);
     std::uint64_t sequence = sequence_;
     std::uint32_t ordinal = mark_at_ ? 1 : 0;
     for (FrameBuilder* const frame : frames) {
         frame->finish({current_->mark, sequence++, offset, group_start, ordinal++}, pieces);
         offset += frame->size();
     }
+    pieces.push_back(padding(offset));
     std::optional<Failure> failure;
-    if (const auto error = current_->file->write(from, pieces)) {
+    if (const auto error = current_->file->write(group_start, pieces)) {
         failure = write_failure(current_->path, error);
     } else if (const auto sync_error = current_->file->sync_data()) {
         failure = sync_failure(current_->path, sync_error);
@@ -253,6 +272,9 @@ void SegmentLog::mark_answered() {
     if (offset + frame.size() > allocated_) return;
     std::vector<std::string_view> pieces;
     frame.finish({current_->mark, sequence_, offset, offset, 0}, pieces);
+    mark_.clear();
+    for (const std::string_view piece : pieces) mark_ += piece;
+    pieces.push_back(padding(offset + frame.size()));
     if (current_->file->write(offset, pieces)) return;
     ++sequence_;
     at_ = offset + frame.size();

@@ -75,6 +75,8 @@ class SegmentLog {
     /// Writes, without a sync, the proof that the last group was answered: the next group's first,
     /// empty frame.
     void mark_answered();
+    /// Whether that is still to be done.
+    [[nodiscard]] bool wants_mark() const noexcept { return current_ && !mark_at_; }
     /// Makes that proof durable; for the end.
     void sync_mark();
 
@@ -84,6 +86,8 @@ class SegmentLog {
     [[nodiscard]] bool has_spare() const noexcept { return spare_.load(); }
 
   private:
+    /// An empty file.
+    [[nodiscard]] boost::system::result<std::unique_ptr<File>> make(const std::string& path) const;
     [[nodiscard]] boost::system::error_code allocate(File& file, std::uint64_t from,
                                                      std::uint64_t octets) const;
     [[nodiscard]] std::optional<Failure> open_as(const std::string& from, const std::string& to,
@@ -101,6 +105,7 @@ class SegmentLog {
     std::uint64_t at_ = 0;    ///< End of what is written.
     std::uint64_t allocated_ = 0;
     std::optional<std::uint64_t> mark_at_;
+    std::string mark_;              ///< The frame there.
     bool cannot_extend_ = false;    ///< Until the next try that a group forces.
     bool previous_failed_ = false;  ///< A write or sync of it: not to be trusted, not even trimmed.
     std::atomic<bool> spare_{false};

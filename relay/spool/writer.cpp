@@ -1,5 +1,7 @@
 #include "relay/spool/writer.hpp"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -14,6 +16,7 @@ using boost::system::result;
 constexpr std::size_t group_operations = 4096;
 constexpr std::uint64_t group_octets = 16U << 20U;
 constexpr auto watch_every = std::chrono::seconds(1);
+constexpr auto mark_after = std::chrono::milliseconds(5);
 constexpr auto try_again_after = std::chrono::milliseconds(500);
 constexpr auto space_every = std::chrono::milliseconds(100);
 constexpr unsigned groups_a_compaction_step = 8;
@@ -82,6 +85,7 @@ void Writer::stop() {
 }
 
 void Writer::loop() {
+    ::pthread_setname_np(::pthread_self(), "spool");
     for (;;) {
         bool tell_due = false;
         bool last = false;
@@ -99,16 +103,20 @@ void Writer::loop() {
             continue;
         }
         if (last) break;
-        log_.mark_answered();
         if (housekeeping()) continue;
-        std::unique_lock lock(mutex_);
-        const bool woken = wake_.wait_for(
-            lock, watch_every, [this] { return !queue_.empty() || due_changed_ || stopping_; });
-        lock.unlock();
-        if (!woken) watch();
+        // Not between two mails of one client: the disk would be busy with it for the second.
+        if (log_.wants_mark() && woken_within(mark_after)) continue;
+        log_.mark_answered();
+        if (!woken_within(watch_every)) watch();
     }
     log_.mark_answered();
     log_.sync_mark();
+}
+
+bool Writer::woken_within(Clock::duration time) {
+    std::unique_lock lock(mutex_);
+    return wake_.wait_for(lock, time,
+                          [this] { return !queue_.empty() || due_changed_ || stopping_; });
 }
 
 void Writer::commit_group() {

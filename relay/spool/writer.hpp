@@ -49,6 +49,8 @@ class Writer {
     };
 
     void loop();
+    /// Waits for something to do; false: there is nothing.
+    [[nodiscard]] bool woken_within(Clock::duration time);
     void forward(Operation operation);
     void commit_group();
     [[nodiscard]] Group gather();
