@@ -39,8 +39,8 @@ std::optional<AccountPtr> AccountCache::find(std::string_view name) const {
 void AccountCache::keep(const std::string& name, AccountPtr account, std::uint64_t read_at) {
     Shard& in = shard(name);
     const std::scoped_lock lock(in.mutex);
-    // changed() raises the number before it takes this lock: either it is seen here, or it comes
-    // after and wins.
+    // changed() raises the number under this lock: either it is seen here, or it comes after and
+    // wins.
     if (generation() != read_at) return;
     if (account) {
         in.present.put(name, std::move(account));
@@ -50,9 +50,10 @@ void AccountCache::keep(const std::string& name, AccountPtr account, std::uint64
 }
 
 void AccountCache::changed(const std::string& name, AccountPtr account, std::uint64_t generation) {
-    generation_.store(generation, std::memory_order_release);
     Shard& in = shard(name);
     const std::scoped_lock lock(in.mutex);
+    // Whoever sees the new number finds the new account: find() waits for this lock.
+    generation_.store(generation, std::memory_order_release);
     in.absent.erase(name);
     if (account) {
         in.present.put(name, std::move(account));

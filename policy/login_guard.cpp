@@ -41,7 +41,8 @@ LoginGuard::ConnectAnswer LoginGuard::on_connect(std::string_view source, Steady
         const std::scoped_lock lock(site.mutex);
         const auto* s = site.sources.find(source);
         if (s == nullptr) return answer;
-        if (s->last_success != never && now - s->last_success < impl_->known_for()) return answer;
+        answer.known = s->last_success != never && now - s->last_success < impl_->known_for();
+        if (answer.known) return answer;
         answer.would_refuse = now < s->refused_until || s->score.now(now) >= refuse_from;
     }
     answer.refuse = answer.would_refuse && mode == Mode::enforce;

@@ -84,6 +84,7 @@ class LoginGuard {
     struct ConnectAnswer {
         bool refuse = false;                 ///< In mode enforce only.
         bool would_refuse = false;           ///< In mode observe as well.
+        bool known = false;                  ///< Somebody logged in from there lately.
         std::chrono::milliseconds delay{0};  ///< Before the 421.
         Place place;                         ///< Until the 421 is out.
     };

@@ -113,6 +113,10 @@ void Session::Impl::auth_failed(Reply reply) {
     phase_ = Phase::command;
     if (reply.positive()) reply = {.code = 454, .enhanced = "4.7.0", .text = "internal error"};
     complete_enhanced(reply);
+    // A wrong password is the login guard's to count. What never came to be judged costs the
+    // client nothing there, and must not be had without end.
+    const bool judged = reply.code == 535 || reply.code == 525;
+    if (!judged && ++errors_ >= settings_->max_errors) reply = reply_of(Say::too_many_errors);
     answer(std::move(reply));
 }
 

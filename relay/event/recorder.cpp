@@ -30,6 +30,7 @@ std::size_t octets_of(const Event& e) {
 }
 
 bool is_cheap(const Payload& what) {
+    if (const auto* login = std::get_if<Login>(&what)) return login->result == "error";
     return std::holds_alternative<Recipient>(what) || std::holds_alternative<Connect>(what) ||
            std::holds_alternative<Disconnect>(what) || std::holds_alternative<Attempt>(what);
 }

@@ -41,7 +41,7 @@ struct BoundSockets {
 
 /// The journal stops while there is still room for mail.
 [[nodiscard]] constexpr std::uint64_t journal_floor(std::uint64_t spool_reserve) {
-    return spool_reserve + spool_reserve / 4;
+    return spool_reserve * 2;
 }
 [[nodiscard]] event::LogTarget log_target(const config::LogTarget& target);
 

@@ -22,18 +22,26 @@ constexpr seconds handshake_patience{30};
 constexpr seconds write_patience{120};
 /// However it keeps itself busy, a connection that has not logged in by then is ended.
 constexpr seconds stranger_patience{600};
-/// A message that comes slower than this, once it had `rate_grace`, is a slow-loris.
+/// A message that comes slower than this, on the whole once it had `rate_grace` or in any
+/// `rate_window`, is a slow-loris.
 constexpr double least_octets_a_second = 128;
 constexpr seconds rate_grace{60};
+constexpr seconds rate_window{180};
+/// A message holds memory from MAIL on: so long, in all, may its commands let us wait,
+constexpr seconds commands_patience{600};
+/// and so long may it take in all.
+constexpr seconds transaction_patience{3600};
 /// A block that has less room than this is left to its slices and a new one taken.
 constexpr std::size_t least_room = 2048;
 /// A network that may be one line's (IPv4 /24, IPv6 /48) has as many connections as so many
 /// sources.
 constexpr std::size_t network_share = 4;
-/// Transactions given up by the client, one after the other, and the session is ended.
+/// Transactions given up by the client or refused, one after the other, and the session is ended.
 constexpr int most_discarded = 100;
 /// So many octets of one connection, and the others of its thread come in turn.
 constexpr std::size_t fair_share = std::size_t{256} * 1024;
+/// What a command that has to be judged counts as, in octets.
+constexpr std::size_t judgement_share = std::size_t{4} * 1024;
 
 std::string text_of(const asio::ip::address& address) {
     return net::unmapped(address).to_string();
@@ -98,12 +106,13 @@ awaitable<bool> SessionDriver::admit() {
     counted_ = true;
     const config::Resources& resources = snapshot_->config->resources;
     const std::size_t most = resources.max_connections_per_source;
+    auto guard = services_.guard.on_connect(source_, clock::now());
     by_source_ = services_.sources.take(source_, most);
-    if (by_source_) {
+    // Its neighbours must not keep out somebody who is known.
+    if (by_source_ && !guard.known) {
         by_network_ = services_.sources.take(policy::wide_source(source_), most * network_share);
         if (!by_network_) by_source_.release();
     }
-    auto guard = services_.guard.on_connect(source_, clock::now());
     penalty_place_ = std::move(guard.place);  // Held until the refusal is out.
     policy::Facts known;
     known.source = source_;
@@ -152,12 +161,14 @@ awaitable<void> SessionDriver::converse() {
         } else if (std::holds_alternative<Session::StartTls>(action)) {
             co_await start_tls(implicit ? net::TlsStart::implicit : net::TlsStart::upgrade);
         } else if (auto* auth = std::get_if<Session::Auth>(&action)) {
+            unbroken_ += judgement_share;
             co_await authenticate(std::move(*auth));
         } else if (std::holds_alternative<Session::AuthAborted>(action)) {
             exchange_.reset();
             attempt_ = {};
             guarded_ = false;
         } else if (const auto* ask = std::get_if<Session::Ask>(&action)) {
+            unbroken_ += judgement_share;
             co_await judge(ask->stage);
         } else if (const auto* chunk = std::get_if<Session::BodyChunk>(&action)) {
             take_chunk(*chunk);
@@ -165,12 +176,11 @@ awaitable<void> SessionDriver::converse() {
             co_await commit();
         } else if (std::holds_alternative<Session::Discard>(action)) {
             drain_notes();
-            const bool given_up =
-                transaction_ && transaction_->has_recipients && !transaction_->judged;
+            const bool in_vain = transaction_ && transaction_->has_recipients;
             transaction_.reset();
-            // Given up, a transaction costs no tokens: it must not be had without end.
-            if (given_up && ++discarded_ == most_discarded)
-                end({421, "4.7.0", "too many messages begun and given up", true});
+            // Given up or refused, a transaction costs no tokens: it must not be had without end.
+            if (in_vain && ++discarded_ == most_discarded)
+                end({421, "4.7.0", "too many messages given up or refused", true});
         } else {
             drain_notes();
             if (std::get<Session::Finish>(action).clean) end_reason_ = "quit";
@@ -197,7 +207,12 @@ awaitable<void> SessionDriver::read(Session::Read what) {
     if (!std::exchange(command_open_, true)) command_deadline_ = now + what.deadline;
     SteadyTime deadline = what.in_data ? now + what.deadline : command_deadline_;
     if (account_name_.empty()) deadline = std::min(deadline, started_ + stranger_patience);
-    if (what.in_data && too_slow(what)) deadline = now;
+    if (what.in_data && too_slow()) deadline = now;
+    if (transaction_) {
+        deadline = std::min(deadline, transaction_->began + transaction_patience);
+        if (!what.in_data)
+            deadline = std::min(deadline, now + commands_patience - transaction_->waited);
+    }
     // The block is kept only while a body is read into it: an idle connection holds none.
     const bool room = block_ && what.in_data && block_->size() - block_used_ >= least_room;
     if (!room) {
@@ -222,6 +237,7 @@ awaitable<void> SessionDriver::read(Session::Read what) {
         got = stream_.try_read(block_->span().subspan(block_used_));
         if (got || got.error() != net::Error::would_block) break;
     }
+    if (transaction_ && !what.in_data) transaction_->waited += clock::now() - now;
     if (error && error == asio::error::operation_aborted && (ending_ || aborted_)) co_return;
     if (error == asio::error::timed_out) {
         end_reason_ = "timeout";
@@ -248,12 +264,19 @@ awaitable<void> SessionDriver::read(Session::Read what) {
 }
 
 /// A body that trickles in keeps a connection and memory for hours.
-bool SessionDriver::too_slow(const Session::Read&) {
+bool SessionDriver::too_slow() {
     if (!transaction_) return false;
-    if (transaction_->data_began == SteadyTime{}) transaction_->data_began = clock::now();
-    const std::chrono::duration<double> since = clock::now() - transaction_->data_began;
-    return since > rate_grace &&
-           static_cast<double>(transaction_->octets) < since.count() * least_octets_a_second;
+    Transaction& t = *transaction_;
+    const SteadyTime now = clock::now();
+    if (t.data_began == SteadyTime{}) t.data_began = t.rate_since = now;
+    const auto slow = [](std::uint64_t octets, std::chrono::duration<double> time) {
+        return static_cast<double>(octets) < time.count() * least_octets_a_second;
+    };
+    if (now - t.data_began > rate_grace && slow(t.octets, now - t.data_began)) return true;
+    if (now - t.rate_since <= rate_window) return false;
+    // Window by window: what came fast at first must not pay for the hours after.
+    const std::uint64_t fresh = t.octets - std::exchange(t.rate_octets, t.octets);
+    return slow(fresh, now - std::exchange(t.rate_since, now));
 }
 
 awaitable<void> SessionDriver::write() {

@@ -48,7 +48,7 @@ class SessionDriver {
     [[nodiscard]] awaitable<void> write();
     [[nodiscard]] awaitable<void> start_tls(net::TlsStart start);
     [[nodiscard]] awaitable<bool> pause(std::chrono::milliseconds time);
-    [[nodiscard]] bool too_slow(const proto::Session::Read& what);
+    [[nodiscard]] bool too_slow();
     void drain_notes();
     void offer();
 
@@ -61,7 +61,7 @@ class SessionDriver {
     [[nodiscard]] awaitable<void> login_failed(auth::Failure failure);
     [[nodiscard]] awaitable<bool> on_auth_pool(auth::AuthPool::Priority priority,
                                                std::function<void()> work);
-    [[nodiscard]] awaitable<void> refresh_account();
+    [[nodiscard]] awaitable<bool> refresh_account();
     [[nodiscard]] awaitable<result<auth::AccountPtr>> look_up(std::string name);
     void login_unavailable(const std::string& why);
     void tell_login(bool ok, std::string result, const auth::Failure* failure);
@@ -96,7 +96,8 @@ class SessionDriver {
     std::size_t block_used_ = 0;
     SteadyTime command_deadline_;
     SteadyTime started_;
-    std::size_t unbroken_ = 0;  ///< Octets read since others had their turn.
+    std::size_t unbroken_ =
+        0;  ///< Octets read, and what work counts as, since others had their turn.
     bool command_open_ = false;
     int discarded_ = 0;  ///< Transactions without an end of their own since the last that had one.
 

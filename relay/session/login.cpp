@@ -50,11 +50,15 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
         guarded_ = false;
         attempt_name_.clear();
         auth::ExchangeContext context;
+        // Others have nothing to bind, and this costs a hash of the certificate.
+        const bool binds = what.mechanism.starts_with("SCRAM-");
         context.mechanism = what.mechanism;
         context.source = source_;
         context.listener = snapshot_->config->server.listen[listener_].name;
-        context.bindings.tls_exporter = stream_.channel_binding_exporter();
-        context.bindings.tls_server_end_point = stream_.channel_binding_server_end_point();
+        if (binds) {
+            context.bindings.tls_exporter = stream_.channel_binding_exporter();
+            context.bindings.tls_server_end_point = stream_.channel_binding_server_end_point();
+        }
         context.offered = mechanisms_;
         exchange_ = services_.sasl.begin(std::move(context));
     }
@@ -157,7 +161,11 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
     account_generation_ = identity.generation;
     // From here on a change of the account finds this session; one that came before is seen now.
     if (services_.accounts.generation() != account_generation_) {
-        co_await refresh_account();
+        if (!co_await refresh_account()) {
+            account_name_.clear();
+            login_unavailable("overload");
+            co_return;
+        }
         // The proof may have been right for a password that is none any more.
         if (!auth::stands(identity, account_.get())) {
             attempt_ = {};
@@ -295,15 +303,15 @@ void SessionDriver::tell_login(bool ok, std::string result, const auth::Failure*
 }
 
 /// Reads the account again where anything about any account has changed since. A removed one leaves
-/// account_ empty.
-awaitable<void> SessionDriver::refresh_account() {
+/// account_ empty. False: it is not to be had now, and account_ is as before.
+awaitable<bool> SessionDriver::refresh_account() {
     const std::uint64_t generation = services_.accounts.generation();
-    if (generation == account_generation_) co_return;
+    if (generation == account_generation_) co_return true;
     auto fresh = co_await look_up(account_name_);
-    // Not to be had now: what is known goes on to count, and the next message asks again.
-    if (!fresh) co_return;
+    if (!fresh) co_return false;
     account_ = std::move(*fresh);
     account_generation_ = generation;
+    co_return true;
 }
 
 /// An account as it is now; null: there is none. Error: the store cannot be asked now.

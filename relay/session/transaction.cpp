@@ -100,7 +100,7 @@ awaitable<void> SessionDriver::judge(Stage stage) {
         }
         const std::uint64_t declared = machine_->envelope().declared_size;
         transaction_->memory = services_.bodies.claim(
-            declared > 0 ? std::min(declared, largest_first_claim) : first_claim);
+            account_name_, declared > 0 ? std::min(declared, largest_first_claim) : first_claim);
         if (!transaction_->memory.cover(1) || !services_.spool.reserve(declared)) {
             remember_refusal(stage, policy::Verdict{.kind = policy::VerdictKind::throttle,
                                                     .rule = "size",
@@ -177,7 +177,8 @@ awaitable<void> SessionDriver::judge(Stage stage) {
 /// Reads anew what has changed of the account, and of the one that it acts for. False: it may send
 /// no more, and the session ends.
 awaitable<bool> SessionDriver::may_still_send() {
-    co_await refresh_account();
+    // Not to be had now: what is known goes on to count, and the next message asks again.
+    (void)co_await refresh_account();
     bool may = !revoked_ && account_ && !account_->suspended;
     if (may && !acting_as_.empty()) {
         const auto other = co_await look_up(acting_as_);

@@ -89,6 +89,27 @@ def test_connections_by_source(place: Place) -> None:
         each.close()
 
 
+def test_neighbours_do_not_keep_out_a_source_that_is_known(place: Place) -> None:
+    relay, _ = place.pair({"resources": {"max_connections_per_source": 2}})
+    relay.logged_in(source="127.0.0.77").close()
+    held = [relay.plain(source=f"127.0.0.{41 + n // 2}") for n in range(8)]
+    with Client(relay.submission, source="127.0.0.78") as stranger:
+        assert stranger.reply().heading == "421 4.7.0"
+    with relay.logged_in(source="127.0.0.77") as known:
+        assert known.ask("NOOP").code == 250
+    for each in held:
+        each.close()
+
+
+def test_refused_messages_are_not_to_be_had_without_end(place: Place) -> None:
+    relay, _ = place.pair()
+    with relay.logged_in() as client:
+        for n in range(100):
+            assert client.submit("ann@example.net", ["bob@example.org"], b"Subject: no From\r\n\r\n").code == 554, n
+        assert client.reply().heading == "421 4.7.0"
+        assert client.closed()
+
+
 def test_connections_that_logged_in_do_not_count_by_source(place: Place) -> None:
     relay, _ = place.pair({"resources": {"max_connections_per_source": 3}})
     held = [relay.logged_in() for _ in range(8)]
@@ -136,6 +157,18 @@ def test_bodies_beyond_the_budget_are_put_off(place: Place) -> None:
     finally:
         for client in held:
             client.close()
+
+
+def test_one_account_leaves_body_memory_to_others(place: Place) -> None:
+    relay, _ = place.pair({"resources": {"body_memory": "2MiB"}})
+    relay.add_account("eve@example.com")
+    held = [relay.logged_in() for _ in range(12)]
+    codes = [client.ask("MAIL FROM:<ann@example.net> SIZE=240000").code for client in held]
+    assert codes.count(250) >= 6 and codes[-1] == 452
+    with relay.logged_in("eve@example.com") as other:
+        assert other.ask("MAIL FROM:<eve@example.com> SIZE=240000").code == 250
+    for client in held:
+        client.close()
 
 
 def test_a_message_in_tiny_chunks_uses_little_memory(place: Place) -> None:

@@ -102,6 +102,13 @@ def test_malformed_plain_is_501_or_535(unguarded: Relay, response: bytes) -> Non
         assert client.ask("NOOP").code == 250
 
 
+def test_malformed_logins_are_not_to_be_had_without_end(unguarded: Relay) -> None:
+    with unguarded.encrypted() as client:
+        codes = [client.ask("AUTH PLAIN AAAA").code for _ in range(20)]
+        assert set(codes[:-1]) == {501} and codes[-1] == 421
+        assert client.closed()
+
+
 @pytest.mark.parametrize("first", ["", "n,,", "n,,n=ann", "n,,r=abc", "x,,n=a,r=b", "n,,n=a=zz,r=b", "\xff" * 20,
                                    "n,,n=" + "a" * 3000 + ",r=b"])
 def test_malformed_scram_is_501_or_535(unguarded: Relay, first: str) -> None:
