@@ -159,7 +159,9 @@ result<AccountPtr> AccountStore::add(const NewAccount& account, Time now) {
 result<AccountPtr> AccountStore::set(std::string_view name, const AccountChange& change, Time now) {
     const std::optional<std::string> normalised = normalised_login(name);
     if (!normalised) return AuthError::not_found;
-    const auto owned = parse_owned(change.owns.value_or(std::vector<std::string>()));
+    std::vector<std::string> owns = change.owns.value_or(std::vector<std::string>());
+    owns.push_back(*normalised);  // Its own, always.
+    const auto owned = parse_owned(owns);
     if (!owned) return owned.error();
     const auto authzids = account_names(change.authzids.value_or(std::vector<std::string>()));
     if (!authzids) return authzids.error();

@@ -193,7 +193,8 @@ void common_options(CLI::App& app, Wanted& w) {
     password_options(app, w, true);
     app.add_option("--customer", w.customer, "The customer that the account belongs to");
     repeated(app, "--owns", w.owns,
-             "An address, a domain or '*' that it may send as, beside its own address");
+             "An address, a domain or '*' that it may send as, beside its own address; may be "
+             "repeated, and `set` replaces what was there");
 }
 
 CLI::Option* account_argument(CLI::App& app, std::string& into) {

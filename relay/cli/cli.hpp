@@ -13,6 +13,7 @@ namespace postern::relay::cli {
 struct Programs {
     std::function<int(ServeOptions)> serve;
     std::function<std::vector<config::Finding>(const config::Config&)> check_upstreams;
+    std::function<std::vector<config::Finding>(const config::Config&)> check_listeners;
     std::function<int(const sink::SinkOptions&)> sink;
 };
 

@@ -40,6 +40,7 @@ Exit check(Context& c, bool offline) {
     config::CheckOptions options;
     options.offline = offline;
     options.upstreams = c.programs.check_upstreams;
+    options.listeners = c.programs.check_listeners;
     if (loaded.config) {
         const auto& server = loaded.config->server;
         if (const auto choice = process::choose_user(server.user, server.state)) {
@@ -132,12 +133,12 @@ void add_service_commands(CLI::App& root, Context& context) {
     sunk.add_option("--dir", a->options.dir, "Folder that gets N.eml and N.json");
     sunk.add_option("--tls", a->tls, "CERTIFICATE,KEY: offer STARTTLS");
     sunk.add_flag("--implicit-tls", a->options.implicit_tls, "TLS from the first octet");
-    repeated(sunk, "--fault", a->options.faults, "STAGE:ACTION[:RCPT]: misbehave");
+    repeated(sunk, "--fault", a->options.faults, "STAGE:ACTION[:RCPT]: misbehave, see below");
     sunk.add_flag("--discard", a->options.discard, "Count mail, keep none");
     sunk.add_flag("--require-auth", a->options.require_auth, "Refuse MAIL before AUTH");
-    const auto without = [&](const char* flag, const char* what,
-                             bool sink::SinkOptions::* offered) {
-        sunk.add_flag_callback(flag, [a, offered] { a->options.*offered = false; }, what);
+    const auto without = [&](const char* flag, const char* what, bool sink::SinkOptions::*offered) {
+        sunk.add_flag_callback(
+            flag, [a, offered] { a->options.*offered = false; }, what);
     };
     without("--no-pipelining", "Do not offer PIPELINING", &sink::SinkOptions::pipelining);
     without("--no-8bitmime", "Do not offer 8BITMIME", &sink::SinkOptions::eight_bit_mime);
@@ -146,6 +147,14 @@ void add_service_commands(CLI::App& root, Context& context) {
     sunk.add_option("--size", a->options.size, "Octets of the largest mail; 0: no bound");
     sunk.add_option("--hostname", a->options.hostname, "Name in greeting and EHLO")
         ->capture_default_str();
+    sunk.footer(
+        "Faults: STAGE is connect, ehlo, starttls, auth, mail, rcpt, data, body or dot. ACTION is "
+        "a "
+        "reply\n(451, \"550 5.1.1 no such user\"), hang, drop, slow[=SECONDS], drip[=SECONDS] or, "
+        "at "
+        "dot,\nlose (the mail is kept, its answer is not). With RCPT only where that recipient "
+        "is.\n"
+        "Example: --fault 'rcpt:550 5.1.1 no such user:bob@example.org'");
     sunk.callback(
         [=, &context] { context.chosen = [=, &context] { return run_sink(context, *a); }; });
 }

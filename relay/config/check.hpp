@@ -16,8 +16,8 @@ enum class Status : std::uint8_t { ok, warn, fail };
 
 /// One line of `postern check`.
 struct Finding {
-    std::string
-        check;  ///< "file", "rights", "certificate", "dns", "upstream", "state", "spool", "clock"
+    std::string check;  ///< "file", "rights", "certificate", "dns", "upstream", "listen", "state",
+                        ///< "spool", "clock"
     Status status = Status::ok;
     std::string text;
     std::string fix;  ///< What to do; empty when ok.
@@ -40,6 +40,8 @@ struct CheckOptions {
     /// Connects and logs in to each upstream: greeting, EHLO, STARTTLS, AUTH. Blocks. Null: left
     /// out.
     std::function<std::vector<Finding>(const Config&)> upstreams;
+    /// Tries to listen where `serve` would. Blocks. Null: left out.
+    std::function<std::vector<Finding>(const Config&)> listeners;
 };
 
 /// What `postern check` finds; blocks (files, names, connections). With a configuration that does

@@ -1,5 +1,7 @@
 #include "relay/config/config.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace postern::relay::config {
@@ -9,6 +11,11 @@ std::vector<Certificate> Tls::all() const {
     if (!certificate.empty()) out.push_back({certificate, key});
     out.insert(out.end(), certificates.begin(), certificates.end());
     return out;
+}
+
+std::string Listen::place() const {
+    return address.contains(':') ? fmt::format("[{}]:{}", address, port)
+                                 : fmt::format("{}:{}", address, port);
 }
 
 const std::string& Config::admin_socket() const {

@@ -33,6 +33,8 @@ struct Listen {
     ListenTls tls = ListenTls::starttls;
     bool proxy = false;  ///< A PROXY header comes first (from `proxy_from` only).
     std::string name;    ///< Label of events and metrics; unset: the port.
+    /// "192.0.2.1:587", "[2001:db8::1]:587"
+    [[nodiscard]] std::string place() const;
     bool operator==(const Listen&) const = default;
 };
 

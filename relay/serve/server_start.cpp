@@ -43,12 +43,6 @@ double random_share() {
     return static_cast<double>(bits) / 4294967296.0;
 }
 
-std::string address_text(const config::Listen& listen) {
-    return listen.address.find(':') == std::string::npos
-               ? fmt::format("{}:{}", listen.address, listen.port)
-               : fmt::format("[{}]:{}", listen.address, listen.port);
-}
-
 std::size_t threads_of(const config::Config& config) {
     if (config.server.threads > 0) return config.server.threads;
     return std::max(1U, std::thread::hardware_concurrency());
@@ -174,9 +168,9 @@ Started Server::bind_and_drop() {
             bound_.listeners.push_back(std::exchange(it->descriptor, -1));
             continue;
         }
-        const auto fd = net::open_listening_socket(address_text(listen));
+        const auto fd = net::open_listening_socket(listen.place());
         if (!fd) {
-            return fmt::format("server.listen: cannot listen on {}: {}", address_text(listen),
+            return fmt::format("server.listen: cannot listen on {}: {}", listen.place(),
                                fd.error().message());
         }
         bound_.listeners.push_back(*fd);

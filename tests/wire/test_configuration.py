@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from pathlib import Path
 
@@ -125,3 +126,15 @@ def test_check_logs_in_upstream(binary: Path, place: Place) -> None:
     sink.stop()
     done = relay.cli("check", expect=None)
     assert done.returncode == 1 and sink.where.split(":")[0] in done.stdout + done.stderr
+
+
+def test_check_says_who_listens_already(binary: Path, place: Place) -> None:
+    relay, _ = place.pair()
+    assert not [each for each in relay.cli_json("check") if each["check"] == "listen"]
+    relay.stop()
+    with socket.socket() as other:
+        other.bind(relay.submission)
+        other.listen()
+        found = [each for each in relay.cli_json("check") if each["check"] == "listen"]
+        assert len(found) == 1 and str(relay.submission[1]) in found[0]["text"]
+        assert found[0]["status"] == "warn"

@@ -124,7 +124,8 @@ TEST_CASE("set changes what is named and nothing else") {
     REQUIRE(f.store->set("ann@example.net", change, noon).has_value());
     f.reopen();
     now = f.account("ann@example.net");
-    CHECK(now->owned.texts() == std::vector<std::string>{"*", "other@example.net"});
+    CHECK(now->owned.texts() ==
+          std::vector<std::string>{"*", "ann@example.net", "other@example.net"});
     CHECK(now->authzids == std::vector<std::string>{"bob@example.net"});
     CHECK(now->customer.empty());
     CHECK(now->plan == "transactional");
