@@ -136,9 +136,9 @@ void add_service_commands(CLI::App& root, Context& context) {
     repeated(sunk, "--fault", a->options.faults, "STAGE:ACTION[:RCPT]: misbehave, see below");
     sunk.add_flag("--discard", a->options.discard, "Count mail, keep none");
     sunk.add_flag("--require-auth", a->options.require_auth, "Refuse MAIL before AUTH");
-    const auto without = [&](const char* flag, const char* what, bool sink::SinkOptions::*offered) {
-        sunk.add_flag_callback(
-            flag, [a, offered] { a->options.*offered = false; }, what);
+    const auto without = [&](const char* flag, const char* what,
+                             bool sink::SinkOptions::* offered) {
+        sunk.add_flag_callback(flag, [a, offered] { a->options.*offered = false; }, what);
     };
     without("--no-pipelining", "Do not offer PIPELINING", &sink::SinkOptions::pipelining);
     without("--no-8bitmime", "Do not offer 8BITMIME", &sink::SinkOptions::eight_bit_mime);

@@ -49,7 +49,7 @@ void check_readable(const std::string& what, const std::string& path, const std:
 }
 
 void check_closed(const std::string& what, const std::string& path, std::vector<Finding>& out) {
-    struct stat about {};
+    struct stat about{};
     if (path.empty() || ::stat(path.c_str(), &about) != 0 || (about.st_mode & 07U) == 0) return;
     out.push_back({"rights", Status::warn,
                    fmt::format("{} {}: everybody on this machine may read it (mode {:o})", what,
@@ -59,7 +59,7 @@ void check_closed(const std::string& what, const std::string& path, std::vector<
 
 void check_writable(const std::string& check, const std::string& path, const RunsAs& user,
                     std::vector<Finding>& out) {
-    struct stat about {};
+    struct stat about{};
     if (::stat(path.c_str(), &about) != 0) {
         const std::string parent = existing_parent(path);
         const bool root = ::geteuid() == 0;
@@ -97,7 +97,7 @@ void check_writable(const std::string& check, const std::string& path, const Run
 }
 
 void check_space(const Config& config, std::vector<Finding>& out) {
-    struct statvfs disk {};
+    struct statvfs disk{};
     const std::string place = existing_parent(config.spool.path);
     if (::statvfs(place.c_str(), &disk) != 0) return;
     constexpr std::uint64_t mebi = 1ULL << 20U;
@@ -127,7 +127,7 @@ std::string why_not(const std::string& path, const RunsAs& user, unsigned wanted
     std::filesystem::path so_far;
     for (const auto& part : whole) {
         so_far /= part;
-        struct stat about {};
+        struct stat about{};
         if (::stat(so_far.c_str(), &about) != 0) return std::generic_category().message(errno);
         const bool last = so_far == whole;
         if (!has(about, user, last ? wanted : enter_right)) {

@@ -33,13 +33,13 @@ class SectionReader {
     }
 
     template <typename T, typename F>
-    void key(std::string_view name, T S::*member, const F& format, Reload) {
+    void key(std::string_view name, T S::* member, const F& format, Reload) {
         known_.push_back(name);
         if (const Node* value = node_.find(name))
             format.read(r_, *value, path(name), target_.*member);
     }
 
-    void secret(std::string_view name, proto::Secret S::*member, std::string S::*path_member,
+    void secret(std::string_view name, proto::Secret S::* member, std::string S::* path_member,
                 Reload) {
         const std::string file_key = fmt::format("{}_file", name);
         known_.push_back(name);
@@ -61,7 +61,7 @@ class SectionReader {
     }
 
     template <typename T>
-    void table(std::string_view name, T S::*member) {
+    void table(std::string_view name, T S::* member) {
         known_.push_back(name);
         if (const Node* value = node_.find(name)) {
             SectionReader<T>(r_, *value, path(name), target_.*member).read();
@@ -69,7 +69,7 @@ class SectionReader {
     }
 
     template <typename T>
-    void tables(std::string_view name, std::vector<T> S::*member, Reload) {
+    void tables(std::string_view name, std::vector<T> S::* member, Reload) {
         known_.push_back(name);
         const Node* value = node_.find(name);
         if (value == nullptr) return;
@@ -91,7 +91,7 @@ class SectionReader {
     }
 
     template <typename T>
-    void map(std::string_view name, std::map<std::string, T, std::less<>> S::*member, Reload) {
+    void map(std::string_view name, std::map<std::string, T, std::less<>> S::* member, Reload) {
         known_.push_back(name);
         const Node* value = node_.find(name);
         if (value == nullptr) return;

@@ -27,19 +27,19 @@ class Comparison {
     }
 
     template <typename T, typename F>
-    void key(std::string_view name, T S::*member, const F&, Reload reload) {
+    void key(std::string_view name, T S::* member, const F&, Reload reload) {
         if (!same(a_.*member, b_.*member)) out_.push_back({path(name), reload});
     }
     template <typename T>
-    void secret(std::string_view name, T S::*member, std::string S::*, Reload reload) {
+    void secret(std::string_view name, T S::* member, std::string S::*, Reload reload) {
         if (!same(a_.*member, b_.*member)) out_.push_back({path(name), reload});
     }
     template <typename T>
-    void table(std::string_view name, T S::*member) {
+    void table(std::string_view name, T S::* member) {
         Comparison<T>(a_.*member, b_.*member, path(name), out_);
     }
     template <typename T>
-    void tables(std::string_view name, std::vector<T> S::*member, Reload reload) {
+    void tables(std::string_view name, std::vector<T> S::* member, Reload reload) {
         const auto& before = a_.*member;
         const auto& after = b_.*member;
         if (before.size() != after.size()) {
@@ -51,7 +51,7 @@ class Comparison {
         }
     }
     template <typename T>
-    void map(std::string_view name, std::map<std::string, T, std::less<>> S::*member,
+    void map(std::string_view name, std::map<std::string, T, std::less<>> S::* member,
              Reload reload) {
         std::set<std::string> names;
         for (const auto& [key, value] : a_.*member) names.insert(key);
