@@ -12,6 +12,13 @@ namespace {
 using clock = std::chrono::steady_clock;
 using proto::BreakerEffect;
 
+/// 421 to the dot judges nothing, but it is no sign of health either.
+bool taking_leave(const AttemptResult& result) {
+    return std::ranges::any_of(result.results, [](const auto& one) {
+        return one.stage == proto::UpstreamStage::dot && one.reply.code == 421;
+    });
+}
+
 }  // namespace
 
 UpstreamPool::UpstreamPool(asio::io_context& context, net::Resolver& resolver,
@@ -121,7 +128,7 @@ void UpstreamPool::learn(const PathPtr& path, const AttemptResult& result, const
     }
     if (result.failure) {
         learn(path, *result.failure, ref);
-    } else if (result.how == AttemptResult::How::answered) {
+    } else if (result.how == AttemptResult::How::answered && !taking_leave(result)) {
         path->succeeded(clock::now());
     }
 }

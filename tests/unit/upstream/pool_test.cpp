@@ -151,3 +151,25 @@ TEST_CASE("an attempt given up leaves the row at once") {
     CHECK(bench.run_until([&] { return bench.server.dots == 2; }));
     CHECK(bench.server.senders.back() == "c");
 }
+
+TEST_CASE("a 421 to the final dot neither counts against the path nor clears it") {
+    Bench bench(1);
+    const std::string busy = "421 upstream busy\r\n";
+    bench.server.greetings = {busy, busy, busy, busy};
+    for (int i = 0; i < 4; ++i) {
+        const AttemptPtr attempt = bench.start("a");
+        REQUIRE(bench.run_until([&] { return attempt->finished(); }));
+        CHECK(attempt->take_result().how == How::broken);
+    }
+    CHECK_FALSE(bench.path->open_breaker(clock_type::now()));
+    const AttemptPtr told = bench.start("b");
+    REQUIRE(bench.run_until([&] { return bench.server.dots == 1; }));
+    bench.server.answer(busy, Server::Then::close);
+    REQUIRE(bench.run_until([&] { return told->finished(); }));
+    CHECK(told->take_result().how == How::answered);
+    CHECK_FALSE(bench.path->open_breaker(clock_type::now()));
+    bench.server.greetings = {busy};
+    const AttemptPtr last = bench.start("c");
+    REQUIRE(bench.run_until([&] { return last->finished(); }));
+    CHECK(bench.path->open_breaker(clock_type::now()));
+}
