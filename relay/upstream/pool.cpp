@@ -40,8 +40,22 @@ AttemptPtr UpstreamPool::start(PathPtr path, Outgoing outgoing, bool client_wait
 }
 
 awaitable<void> UpstreamPool::run(AttemptPtr attempt, SteadyTime slot_deadline) {
+    // An exception takes the result with it; the owner hears of the end all the same.
+    struct End {
+        UpstreamPool& pool;
+        const AttemptPtr& attempt;
+        ~End() {
+            if (!attempt->finished()) {
+                AttemptResult lost;
+                lost.how =
+                    attempt->dot_sent() ? AttemptResult::How::in_doubt : AttemptResult::How::broken;
+                attempt->finish(std::move(lost));
+            }
+            pool.running_.erase(attempt);
+        }
+    };
+    const End end{*this, attempt};
     attempt->finish(co_await carry_out(attempt, slot_deadline));
-    running_.erase(attempt);
 }
 
 awaitable<AttemptResult> UpstreamPool::carry_out(AttemptPtr attempt, SteadyTime slot_deadline) {
@@ -188,14 +202,12 @@ awaitable<UpstreamPool::Waiting> UpstreamPool::wait_for_slot(PathPtr path, Attem
 }
 
 UpstreamPool::Waiter::Waiter(asio::io_context& context, Lane& lane, Path& path, Attempt& attempt)
-    : timer(context), lane_(lane), path_(path), attempt_(attempt) {
+    : timer(context), lane_(lane), path_(path), given_up_(attempt, [this] { wake(); }) {
     lane_.waiters.push_back(this);
     path_.waiting.fetch_add(1);
-    attempt_.on_abandon([this] { wake(); });
 }
 
 UpstreamPool::Waiter::~Waiter() {
-    attempt_.on_abandon(nullptr);
     path_.waiting.fetch_sub(1);
     std::erase(lane_.waiters, this);
     if (!lane_.waiters.empty()) lane_.waiters.front()->wake();
@@ -249,11 +261,21 @@ void UpstreamPool::wake_waiters() {
 }
 
 awaitable<void> UpstreamPool::probe(PathPtr path) {
+    // A probe that ends by an exception is told as well, or there would never be another one.
+    struct Claim {
+        Path& path;
+        bool told = false;
+        ~Claim() {
+            if (!told) path.probed(clock::now(), false, "internal error");
+        }
+    };
+    Claim claim{*path};
     Connection connection(path, Path::Slot{}, events_);
     const Use use(*this, &connection);
     auto failed = co_await connection.establish(context_, *resolver_, Patience::client_waits);
     if (!failed) failed = co_await connection.noop();
     path->probed(clock::now(), !failed, failed ? describe(*failed) : std::string{});
+    claim.told = true;
     if (!failed) co_await connection.quit();
 }
 

@@ -83,7 +83,7 @@ class UpstreamPool {
       private:
         Lane& lane_;
         Path& path_;
-        Attempt& attempt_;
+        Attempt::OnAbandon given_up_;
     };
     /// Says for its lifetime that a connection is in use.
     class Use {

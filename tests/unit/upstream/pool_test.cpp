@@ -1,91 +1,12 @@
-#include "relay/upstream/pool.hpp"
-
-#include "relay/event/stream.hpp"
 #include "tests/catch.hpp"
-#include "tests/unit/upstream/server.hpp"
+#include "tests/unit/upstream/bench.hpp"
 
 using namespace std::chrono_literals;
 using namespace postern::relay;
+using postern::test::Bench;
 using postern::test::Server;
 using clock_type = std::chrono::steady_clock;
 using How = AttemptResult::How;
-
-namespace {
-
-/// What an attempt refers to.
-struct Mail {
-    postern::proto::Envelope envelope;
-    std::string text = "Subject: x\r\n\r\nHello\r\n";
-};
-
-/// One thread's pool, an upstream of its own and the loop that both run on.
-class Bench {
-  public:
-    explicit Bench(std::uint32_t concurrency) {
-        PathSettings settings;
-        settings.upstream.name = "primary";
-        settings.upstream.concurrency = concurrency;
-        settings.upstream.address.host = "127.0.0.1";
-        settings.upstream.address.port = server.port();
-        settings.hostname = "relay.example";
-        path = std::make_shared<Path>(std::move(settings), events);
-        path->on_free = [this] {
-            asio::post(context, [this] { pool.wake_waiters(); });
-            if (freed) freed();
-        };
-    }
-    Bench(const Bench&) = delete;
-    Bench& operator=(const Bench&) = delete;
-    ~Bench() {
-        freed = nullptr;
-        pool.stop();
-        server.stop();
-        context.run_for(5s);
-    }
-
-    /// A mail from `sender`, which waits at most half a minute for a connection.
-    AttemptPtr start(const std::string& sender) {
-        auto mail = std::make_shared<Mail>();
-        mail->envelope.mail_from = *postern::proto::parse_mailbox(sender + "@example.org", false);
-        mail->envelope.recipients.push_back({});
-        mail->envelope.recipients[0].address =
-            *postern::proto::parse_mailbox("somebody@example.net", false);
-        return pool.start(path,
-                          Outgoing{.ref = sender,
-                                   .envelope = &mail->envelope,
-                                   .recipients = {0},
-                                   .pieces = {mail->text},
-                                   .size = mail->text.size(),
-                                   .keep = mail},
-                          false, clock_type::now() + 30s);
-    }
-    /// Runs until it is so, or for two seconds.
-    template <typename Condition>
-    bool run_until(Condition condition) {
-        const auto end = clock_type::now() + 2s;
-        while (!condition() && clock_type::now() < end) context.run_one_for(50ms);
-        return condition();
-    }
-    /// Starts a mail and lets it come to a stop in the row.
-    AttemptPtr start_waiting(const std::string& sender) {
-        const int before = path->waiting.load();
-        AttemptPtr attempt = start(sender);
-        REQUIRE(run_until([&] { return path->waiting.load() == before + 1; }));
-        return attempt;
-    }
-
-    asio::io_context context{1};
-    event::NullStream events;
-    net::Resolver resolver{context, {}};
-    net::TaskGroup tasks{context.get_executor(), [this](std::string_view) { ++thrown; }};
-    UpstreamPool pool{context, resolver, tasks, events, {}};
-    Server server{context};
-    PathPtr path;
-    std::function<void()> freed;  ///< Heard when a slot comes free while somebody waits.
-    int thrown = 0;
-};
-
-}  // namespace
 
 TEST_CASE("those who wait get all the slots that came free together") {
     Bench bench(3);
