@@ -37,7 +37,7 @@ boost::system::result<int> open_file(const std::string& path,
     const int fd = ::open(path.c_str(), flags, 0640);
     if (fd < 0) return last_error();
     boost::system::error_code error;
-    struct stat what {};
+    struct stat what{};
     if (!owner) {
         return fd;
     } else if (::fstat(fd, &what) != 0) {
@@ -125,7 +125,7 @@ boost::system::result<std::unique_ptr<LineWriter>> LineWriter::open(Settings set
 
 LineWriter::LineWriter(Settings settings, int fd)
     : settings_(std::move(settings)), fd_(fd), level_(settings_.level) {
-    struct stat what {};
+    struct stat what{};
     socket_ = ::fstat(fd_, &what) == 0 && S_ISSOCK(what.st_mode);
     thread_ = std::thread([this] { run(); });
 }
@@ -177,7 +177,7 @@ void LineWriter::change_target() noexcept {
     settings_.target = std::move(next_->target);
     fd_ = next_->fd;
     next_.reset();
-    struct stat what {};
+    struct stat what{};
     socket_ = ::fstat(fd_, &what) == 0 && S_ISSOCK(what.st_mode);
 }
 

@@ -104,7 +104,7 @@ TEST_CASE("what is emitted by several threads is in the journal once each, numbe
         numbers.insert(line["seq"].get<std::uint64_t>());
     }
     CHECK(numbers.size() == 8'000);
-    struct stat what {};
+    struct stat what{};
     REQUIRE(::stat(only_file(folder).c_str(), &what) == 0);
     CHECK((what.st_mode & 0777U) == 0600);
     REQUIRE(::stat((folder / "events").c_str(), &what) == 0);
@@ -128,7 +128,9 @@ TEST_CASE("seq rises over a restart, also after a crash that lost the last lines
 
 TEST_CASE("a torn last line stays damaged, the next one does not") {
     const Folder folder;
-    { (void)open_journal(folder, noon); }
+    {
+        (void)open_journal(folder, noon);
+    }
     const auto path = only_file(folder);
     write_file(
         path,
@@ -147,7 +149,9 @@ TEST_CASE("a torn last line stays damaged, the next one does not") {
 
 TEST_CASE("a wild seq in a damaged line does not run the numbers out") {
     const Folder folder;
-    { (void)open_journal(folder, noon); }
+    {
+        (void)open_journal(folder, noon);
+    }
     write_file(only_file(folder),
                "{\"seq\":5}\n{\"seq\":18446744073709551615}\n{\"seq\":99999999999999999999999}\n{"
                "\"seq\":\n");
@@ -334,7 +338,7 @@ TEST_CASE("a log that is opened for another user is that user's, and nothing els
     const LineWriter::Settings settings{.target = {LogTarget::Kind::file, path},
                                         .owner = LineWriter::Owner{65534, 65534}};
     REQUIRE(LineWriter::open(settings).has_value());
-    struct stat about {};
+    struct stat about{};
     REQUIRE(::stat(path.c_str(), &about) == 0);
     CHECK(about.st_uid == (::geteuid() == 0 ? 65534 : ::geteuid()));
 
