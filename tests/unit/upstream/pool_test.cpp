@@ -94,3 +94,20 @@ TEST_CASE("a 421 to the final dot neither counts against the path nor clears it"
     REQUIRE(bench.run_until([&] { return last->finished(); }));
     CHECK(bench.path->open_breaker(clock_type::now()));
 }
+
+TEST_CASE("an exception in the row ends the attempt and leaves the row in order") {
+    Bench bench(1);
+    (void)bench.start("a");
+    REQUIRE(bench.run_until([&] { return bench.server.dots == 1; }));
+    bench.pool.ask_others = [] { throw std::bad_alloc(); };
+    const AttemptPtr broken = bench.start("b");
+    REQUIRE(bench.run_until([&] { return bench.thrown == 1; }));
+    broken->abandon();
+    REQUIRE(broken->finished());
+    CHECK(broken->take_result().how == How::broken);
+    CHECK(bench.path->waiting.load() == 0);
+    bench.pool.ask_others = nullptr;
+    (void)bench.start_waiting("c");
+    bench.server.answer("250 ok\r\n");
+    CHECK(bench.run_until([&] { return bench.server.dots == 2; }));
+}
