@@ -57,6 +57,9 @@ Checked<event::EventQuery> read_query(Selectors& s) {
         q.refs.push_back(proto::parse_ref(ref).value_or(ref));
     q.rules = s.texts("rule");
     q.events = s.texts("event");
+    for (const std::string& name : q.events) {
+        if (auto right = instead_of_event(name)) return invalid(*std::move(right), "event");
+    }
     const auto since = s.time("since");
     if (!since) return since.error();
     q.since = *since;

@@ -1,9 +1,13 @@
 #include "relay/admin/selectors.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
+
+#include "relay/config/reading.hpp"
+#include "relay/event/json.hpp"
 
 namespace postern::relay::admin {
 
@@ -41,6 +45,14 @@ Checked<std::size_t> Selectors::number(const std::string& name, std::size_t unse
         return invalid(fmt::format("must be a whole number from 1 to {}", most), name);
     }
     return number;
+}
+
+std::optional<std::string> instead_of_event(std::string_view name) {
+    const auto written = event::written_names();
+    if (std::ranges::find(written, name) != written.end()) return std::nullopt;
+    const std::string_view near = config::nearest(name, written);
+    if (near.empty()) return fmt::format("no such event; there are {}", fmt::join(written, ", "));
+    return fmt::format("no such event; did you mean {}?", near);
 }
 
 Checked<void> Selectors::done() const {

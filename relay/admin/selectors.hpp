@@ -34,6 +34,10 @@ class Selectors {
     std::vector<std::string> read_;
 };
 
+/// Where no event of the journal is called so (which would find nothing, as if nothing had
+/// happened): what would be right.
+[[nodiscard]] std::optional<std::string> instead_of_event(std::string_view name);
+
 inline constexpr std::size_t default_page = 100;
 inline constexpr std::size_t largest_page = 1000;
 

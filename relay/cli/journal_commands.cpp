@@ -1,6 +1,7 @@
 // postern trace, postern events
 #include <fmt/format.h>
 
+#include "relay/admin/selectors.hpp"
 #include "relay/cli/commands.hpp"
 
 namespace postern::relay::cli {
@@ -56,6 +57,10 @@ Exit trace(Context& c, const std::string& id) {
 }
 
 Exit events(Context& c, const SelectorOptions& selectors) {
+    for (const std::string& name : selectors.events) {
+        if (const auto right = admin::instead_of_event(name))
+            return c.out.fault(Exit::usage, fmt::format("--event {}", name), *right);
+    }
     Call call;
     call.path = {"events"};
     selectors.add_to(call.query);

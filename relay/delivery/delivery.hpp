@@ -71,6 +71,7 @@ class Delivery {
     [[nodiscard]] awaitable<void> settle_late(AttemptPtr attempt, MessagePtr message,
                                               std::string id, std::vector<std::size_t> recipients);
 
+    [[nodiscard]] awaitable<void> load_and_attempt(UpstreamPool& pool, std::string id);
     [[nodiscard]] awaitable<void> attempt_entry(UpstreamPool& pool,
                                                 std::shared_ptr<LoadedEntry> shared);
     [[nodiscard]] Step next_step(const config::Config& config, const LoadedEntry& loaded,

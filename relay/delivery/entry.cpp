@@ -19,6 +19,8 @@ using How = AttemptResult::How;
 
 /// How soon an entry comes again that found no free way.
 constexpr std::chrono::seconds no_way_pause{15};
+/// How soon an entry comes again whose attempt ended by an exception.
+constexpr std::chrono::minutes after_exception{1};
 /// An upstream session of a spooled message is bounded by the time-outs of its stages; this is
 /// beyond all of them.
 constexpr std::chrono::hours attempt_bound{2};
@@ -45,6 +47,16 @@ awaitable<void> Delivery::run_entry(UpstreamPool& pool, std::string id) {
         spool_.put_back(id, std::chrono::system_clock::now());
         co_return;
     }
+    try {
+        co_await load_and_attempt(pool, id);
+    } catch (...) {
+        // A bug, or no memory. What stays active comes again only after a restart.
+        spool_.put_back(id, std::chrono::system_clock::now() + after_exception);
+        throw;
+    }
+}
+
+awaitable<void> Delivery::load_and_attempt(UpstreamPool& pool, std::string id) {
     auto read = co_await net::offload(offload_, [&] { return spool_.load(id); });
     if (!read) {
         // Damage was told by the spool itself; an entry that is gone was dropped meanwhile.

@@ -3,12 +3,28 @@
 #include <algorithm>
 #include <memory>
 
+#include <boost/asio/ip/address.hpp>
+
+#include "relay/asio.hpp"
+
 namespace postern::relay {
 
 namespace {
 
 std::int64_t unix_seconds(WallTime t) {
     return std::chrono::duration_cast<std::chrono::seconds>(t.time_since_epoch()).count();
+}
+
+/// The host of an upstream, as Remote-MTA names it (RFC 3464 2.3.5): a path's name is ours alone.
+/// Of an upstream that is no longer configured its name has to do.
+std::string host_of(const config::Config& config, const std::string& path) {
+    const auto it = std::ranges::find(config.upstream, path, &config::Upstream::name);
+    if (it == config.upstream.end()) return path;
+    const std::string& host = it->address.host;
+    error_code not_literal;
+    const auto literal = asio::ip::make_address(host, not_literal);
+    if (not_literal) return host;
+    return (literal.is_v6() ? "[IPv6:" : "[") + host + "]";
 }
 
 /// The header section, at most 64 KiB of it, and (where the whole is small) the body.
@@ -77,7 +93,7 @@ NewEntry make_notice_entry(const config::Config& config, const NoticeSource& sou
         line.recipient = source.envelope->recipients[notice.recipient];
         line.action = notice.action;
         line.reply = notice.reply;
-        line.remote_mta = notice.remote;
+        line.remote_mta = host_of(config, notice.remote);
         line.reason = notice.reason;
         line.last_attempt = notice.remote.empty() ? 0 : unix_seconds(now);
         if (notice.action == proto::DsnAction::delayed) {

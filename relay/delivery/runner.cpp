@@ -1,6 +1,7 @@
 #include "relay/delivery/runner.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace postern::relay {
@@ -75,9 +76,13 @@ void QueueRunner::wake() {
     asio::post(context_, [this] { timer_.cancel(); });
 }
 
-void QueueRunner::done() {
+void QueueRunner::done() noexcept {
     running_.fetch_sub(1);
-    wake();
+    try {
+        wake();
+    } catch (const std::exception&) {  // no memory: it looks by itself before long
+        woken_.store(false);
+    }
 }
 
 }  // namespace postern::relay

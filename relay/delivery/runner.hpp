@@ -29,7 +29,7 @@ class QueueRunner {
     /// Something became due, or a path takes mail again. Any thread.
     void wake();
     /// One entry handed to a lane has ended. Any thread.
-    void done();
+    void done() noexcept;
 
   private:
     [[nodiscard]] std::size_t room(SteadyTime now) const;

@@ -36,7 +36,8 @@ void Tally::apply(const std::vector<proto::ClientSession::RecipientResult>& resu
             line.fate = proto::judges(result.stage, result.reply) == proto::Judges::message
                             ? Fate::refused
                             : Fate::open;
-        } else if (result.stage == proto::UpstreamStage::mail || result.reply.code == 421) {
+        } else if (result.stage == proto::UpstreamStage::mail ||
+                   (result.reply.code == 421 && result.stage != proto::UpstreamStage::dot)) {
             line.fate = Fate::open;
         } else {
             line.fate = Fate::deferred;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace postern::relay::event {
 
@@ -263,6 +264,16 @@ std::string_view event_name(const Payload& what) noexcept {
 
 bool is_written(const Payload& what) noexcept {
     return std::visit([]<typename T>(const T&) { return Written<T>; }, what);
+}
+
+std::vector<std::string_view> written_names() {
+    std::vector<std::string_view> out;
+    const auto add = [&]<std::size_t... i>(std::index_sequence<i...>) {
+        ((Written<std::variant_alternative_t<i, Payload>> ? out.push_back(event_names[i]) : void()),
+         ...);
+    };
+    add(std::make_index_sequence<event_names.size()>{});
+    return out;
 }
 
 Level level_of(const Payload& what) noexcept {

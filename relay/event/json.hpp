@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "relay/event/event.hpp"
 
@@ -80,6 +81,8 @@ class JsonObject {
 [[nodiscard]] std::string_view event_name(const Payload& what) noexcept;
 /// False: counted only.
 [[nodiscard]] bool is_written(const Payload& what) noexcept;
+/// The names of all events that are written.
+[[nodiscard]] std::vector<std::string_view> written_names();
 /// How loud it is in the log: lookups debug, alerts warning or error, all else info.
 [[nodiscard]] Level level_of(const Payload& what) noexcept;
 [[nodiscard]] std::string_view name(Level level) noexcept;

@@ -209,21 +209,37 @@ void LineWriter::run() noexcept {
                        reopen_.load(std::memory_order_acquire);
             });
             idle_ = false;
-            if (next_) change_target();
             batch.swap(queue_);
             queued_ = 0;
             if (batch.empty() && stopping_) return;
         }
-        if (reopen_.exchange(false, std::memory_order_acq_rel) &&
-            settings_.target.kind == LogTarget::Kind::file) {
-            if (const auto fresh = open_file(settings_.target.path, settings_.owner)) {
-                ::close(fd_);
-                fd_ = *fresh;
-            }
+        take_orders();
+        for (const auto& chunk : batch) {
+            write(chunk);
+            take_orders();
         }
-        for (const auto& chunk : batch) write(chunk);
         batch.clear();
     }
+}
+
+void LineWriter::take_orders() noexcept {
+    {
+        const std::scoped_lock lock(mutex_);
+        if (next_) change_target();
+    }
+    if (reopen_.exchange(false, std::memory_order_acq_rel) &&
+        settings_.target.kind == LogTarget::Kind::file) {
+        if (const auto fresh = open_file(settings_.target.path, settings_.owner)) {
+            ::close(fd_);
+            fd_ = *fresh;
+        }
+    }
+}
+
+bool LineWriter::ordered() noexcept {
+    const std::scoped_lock lock(mutex_);
+    return next_.has_value() || (settings_.target.kind == LogTarget::Kind::file &&
+                                 reopen_.load(std::memory_order_acquire));
 }
 
 void LineWriter::write(const Chunk& chunk) noexcept {
@@ -249,6 +265,8 @@ bool LineWriter::wait_writable() noexcept {
         const int ready = ::poll(&watched, 1, poll_ms);
         if (ready > 0) return true;  // an error is met by the write
         if (ready < 0 && errno != EINTR) return false;
+        // Only now: a target that is slow for a moment loses nothing.
+        if (ordered()) return false;
         const auto limit = give_up_at_.load();
         if (limit != 0 && steady_ns() > limit) return false;
     }

@@ -58,7 +58,8 @@ class LineWriter {
     void submit(Level level, std::string_view lines, std::size_t count) noexcept;
     [[nodiscard]] Level level() const noexcept { return level_.load(std::memory_order_relaxed); }
     void set_level(Level level) noexcept { level_.store(level, std::memory_order_relaxed); }
-    /// Writes to another target from the next batch on. Error: it cannot be opened, and nothing
+    /// Writes to another target from the next batch on, or, where the present one is stuck, at
+    /// once: what it has not taken is lost, and counted. Error: it cannot be opened, and nothing
     /// changes. Thread-safe.
     [[nodiscard]] boost::system::result<void> retarget(LogTarget target);
     /// Opens a file target anew (it was rotated). Thread-safe.
@@ -78,10 +79,13 @@ class LineWriter {
     };
     LineWriter(Settings settings, int fd);
     void run() noexcept;
+    void take_orders() noexcept;
     void change_target() noexcept;
+    [[nodiscard]] bool ordered() noexcept;  ///< take_orders() would change where lines go.
     void write(const Chunk& chunk) noexcept;
     [[nodiscard]] std::size_t write_bytes(std::string_view bytes) noexcept;  ///< How many went out.
-    [[nodiscard]] bool wait_writable() noexcept;  ///< False: stuck and told to stop.
+    [[nodiscard]] bool
+    wait_writable() noexcept;  ///< False: stuck and told to stop, or to go elsewhere.
     void send_line(Level level, std::string_view line) noexcept;
 
     struct Target {

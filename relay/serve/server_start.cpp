@@ -121,8 +121,13 @@ Started Server::start() {
             self->post([this, self, id = std::move(id)]() mutable {
                 self->tasks().spawn(
                     [](Server& server, NetworkThread& on, std::string entry) -> awaitable<void> {
+                        // Also where it ends by an exception: the runner counts them.
+                        struct Done {
+                            QueueRunner& runner;
+                            ~Done() { runner.done(); }
+                        };
+                        const Done done{*server.runner_};
                         co_await server.delivery_->run_entry(on.upstreams(), std::move(entry));
-                        server.runner_->done();
                     }(*this, *self, std::move(id)));
             });
         });

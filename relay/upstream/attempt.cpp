@@ -56,7 +56,6 @@ void Attempt::hurry(SteadyTime until) {
 }
 
 void Attempt::finish(AttemptResult result) {
-    close_ = nullptr;
     result_ = std::move(result);
     changed_.cancel();
 }

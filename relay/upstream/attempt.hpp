@@ -81,8 +81,20 @@ class Attempt {
         if (!abandoned_) dot_sent_ = true;
         return !abandoned_;
     }
-    /// What to close when the attempt is abandoned before its dot.
-    void on_abandon(std::function<void()> close) { close_ = std::move(close); }
+    /// For its lifetime: what to close when the attempt is abandoned before its dot. A token, for
+    /// what it closes may end by an exception, and before the attempt does.
+    class OnAbandon {
+      public:
+        OnAbandon(Attempt& attempt, std::function<void()> close) : attempt_(attempt) {
+            attempt_.close_ = std::move(close);
+        }
+        OnAbandon(const OnAbandon&) = delete;
+        OnAbandon& operator=(const OnAbandon&) = delete;
+        ~OnAbandon() { attempt_.close_ = nullptr; }
+
+      private:
+        Attempt& attempt_;
+    };
     void finish(AttemptResult result);
 
   private:

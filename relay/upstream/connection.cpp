@@ -132,10 +132,9 @@ awaitable<AttemptResult> Connection::send(AttemptPtr attempt) {
     message.size = outgoing.size;
     message.eight_bit_data = outgoing.envelope->body == proto::Body::eight_bit_mime;
     machine_.send_message(std::move(message));
-    attempt->on_abandon([this] { close(); });
+    const Attempt::OnAbandon closing(*attempt, [this] { close(); });
     Action action = co_await drive(
         attempt->client_waits() ? Patience::client_waits : Patience::spooled, attempt);
-    attempt->on_abandon(nullptr);  // What it would close may end before the attempt does.
     pending_.clear();
     ++messages;
     if (auto* done = std::get_if<ClientSession::MessageDone>(&action)) {

@@ -26,7 +26,9 @@ Path::Slot Path::try_slot(const std::shared_ptr<Path>& path, SteadyTime now) {
         allowed =
             path->breaker_.allowed(now, static_cast<int>(path->settings_.upstream.concurrency));
     }
-    int have = path->connections_.load(std::memory_order_relaxed);
+    // In one order with `waiting`: who counted as waiting before this look is told of what it
+    // missed.
+    int have = path->connections_.load();
     while (have < allowed) {
         if (path->connections_.compare_exchange_weak(have, have + 1)) return Slot(path);
     }

@@ -12,6 +12,13 @@ namespace {
 using clock = std::chrono::steady_clock;
 using proto::BreakerEffect;
 
+/// 421 to the dot judges nothing, but it is no sign of health either.
+bool taking_leave(const AttemptResult& result) {
+    return std::ranges::any_of(result.results, [](const auto& one) {
+        return one.stage == proto::UpstreamStage::dot && one.reply.code == 421;
+    });
+}
+
 }  // namespace
 
 UpstreamPool::UpstreamPool(asio::io_context& context, net::Resolver& resolver,
@@ -33,8 +40,22 @@ AttemptPtr UpstreamPool::start(PathPtr path, Outgoing outgoing, bool client_wait
 }
 
 awaitable<void> UpstreamPool::run(AttemptPtr attempt, SteadyTime slot_deadline) {
+    // An exception takes the result with it; the owner hears of the end all the same.
+    struct End {
+        UpstreamPool& pool;
+        const AttemptPtr& attempt;
+        ~End() {
+            if (!attempt->finished()) {
+                AttemptResult lost;
+                lost.how =
+                    attempt->dot_sent() ? AttemptResult::How::in_doubt : AttemptResult::How::broken;
+                attempt->finish(std::move(lost));
+            }
+            pool.running_.erase(attempt);
+        }
+    };
+    const End end{*this, attempt};
     attempt->finish(co_await carry_out(attempt, slot_deadline));
-    running_.erase(attempt);
 }
 
 awaitable<AttemptResult> UpstreamPool::carry_out(AttemptPtr attempt, SteadyTime slot_deadline) {
@@ -121,7 +142,7 @@ void UpstreamPool::learn(const PathPtr& path, const AttemptResult& result, const
     }
     if (result.failure) {
         learn(path, *result.failure, ref);
-    } else if (result.how == AttemptResult::How::answered) {
+    } else if (result.how == AttemptResult::How::answered && !taking_leave(result)) {
         path->succeeded(clock::now());
     }
 }
@@ -134,7 +155,9 @@ awaitable<UpstreamPool::Acquired> UpstreamPool::acquire(PathPtr path, AttemptPtr
         lane.idle.pop_back();
         if (connection->still_good()) co_return Acquired{std::move(connection), {}};
     }
-    Path::Slot slot = Path::try_slot(path, clock::now());
+    Path::Slot slot;
+    // A slot that has just come free belongs to those who wait.
+    if (lane.waiters.empty()) slot = Path::try_slot(path, clock::now());
     if (!slot && !path->open_breaker(clock::now())) {
         Waiting waited = co_await wait_for_slot(path, attempt, deadline);
         if (waited.connection) co_return Acquired{std::move(waited.connection), {}};
@@ -153,15 +176,19 @@ awaitable<UpstreamPool::Acquired> UpstreamPool::acquire(PathPtr path, AttemptPtr
 /// Waits in turn, until a connection is handed over, a slot is free, or nothing will come of it.
 awaitable<UpstreamPool::Waiting> UpstreamPool::wait_for_slot(PathPtr path, AttemptPtr attempt,
                                                              SteadyTime deadline) {
-    Waiter waiter{asio::steady_timer(context_), nullptr};
-    lanes_[path.get()].waiters.push_back(&waiter);
-    path->waiting.fetch_add(1);
+    Lane& lane = lanes_[path.get()];
+    Waiter waiter(context_, lane, *path, *attempt);
+    // A slot that came free before we counted as waiting was told to nobody.
+    lane.waiters.front()->wake();
     // Other threads may hold idle ones.
     if (ask_others) ask_others();
     Waiting out;
     for (;;) {
-        waiter.timer.expires_at(deadline);
-        (void)co_await waiter.timer.async_wait(as_value);
+        if (!waiter.woken && !attempt->abandoned() && !stopping_) {
+            waiter.timer.expires_at(deadline);
+            (void)co_await waiter.timer.async_wait(as_value);
+        }
+        waiter.woken = false;
         if (waiter.handed && waiter.handed->still_good()) {
             out.connection = std::move(waiter.handed);
             break;
@@ -171,12 +198,19 @@ awaitable<UpstreamPool::Waiting> UpstreamPool::wait_for_slot(PathPtr path, Attem
         out.slot = Path::try_slot(path, clock::now());
         if (out.slot || clock::now() >= deadline || path->open_breaker(clock::now())) break;
     }
-    path->waiting.fetch_sub(1);
-    Lane& lane = lanes_[path.get()];
-    std::erase(lane.waiters, &waiter);
-    // Whoever was woken and does not use it passes the word on.
-    if (!out.connection && !out.slot && !lane.waiters.empty()) lane.waiters.front()->timer.cancel();
     co_return out;
+}
+
+UpstreamPool::Waiter::Waiter(asio::io_context& context, Lane& lane, Path& path, Attempt& attempt)
+    : timer(context), lane_(lane), path_(path), given_up_(attempt, [this] { wake(); }) {
+    lane_.waiters.push_back(this);
+    path_.waiting.fetch_add(1);
+}
+
+UpstreamPool::Waiter::~Waiter() {
+    path_.waiting.fetch_sub(1);
+    std::erase(lane_.waiters, this);
+    if (!lane_.waiters.empty()) lane_.waiters.front()->wake();
 }
 
 void UpstreamPool::release(ConnectionPtr connection) {
@@ -194,11 +228,12 @@ void UpstreamPool::release(ConnectionPtr connection) {
         connection.reset();
         return;
     }
-    if (!lane.waiters.empty()) {
-        Waiter* first = lane.waiters.front();
-        lane.waiters.pop_front();
-        first->handed = std::move(connection);
-        first->timer.cancel();
+    // It stays in the row: the peer may have closed meanwhile, and then it waits on.
+    const auto first =
+        std::ranges::find_if(lane.waiters, [](const Waiter* one) { return !one->handed; });
+    if (first != lane.waiters.end()) {
+        (*first)->handed = std::move(connection);
+        (*first)->wake();
         return;
     }
     const std::size_t share = std::max<std::size_t>(
@@ -221,16 +256,26 @@ void UpstreamPool::shed() {
 
 void UpstreamPool::wake_waiters() {
     for (auto& [path, lane] : lanes_) {
-        if (!lane.waiters.empty()) lane.waiters.front()->timer.cancel();
+        if (!lane.waiters.empty()) lane.waiters.front()->wake();
     }
 }
 
 awaitable<void> UpstreamPool::probe(PathPtr path) {
+    // A probe that ends by an exception is told as well, or there would never be another one.
+    struct Claim {
+        Path& path;
+        bool told = false;
+        ~Claim() {
+            if (!told) path.probed(clock::now(), false, "internal error");
+        }
+    };
+    Claim claim{*path};
     Connection connection(path, Path::Slot{}, events_);
     const Use use(*this, &connection);
     auto failed = co_await connection.establish(context_, *resolver_, Patience::client_waits);
     if (!failed) failed = co_await connection.noop();
     path->probed(clock::now(), !failed, failed ? describe(*failed) : std::string{});
+    claim.told = true;
     if (!failed) co_await connection.quit();
 }
 
@@ -259,7 +304,7 @@ void UpstreamPool::hurry(SteadyTime until) {
 void UpstreamPool::stop() {
     stopping_ = true;
     for (auto& [path, lane] : lanes_) {
-        for (Waiter* waiter : lane.waiters) waiter->timer.cancel();
+        for (Waiter* waiter : lane.waiters) waiter->wake();
         lane.idle.clear();
     }
     for (Connection* connection : live_) connection->close();

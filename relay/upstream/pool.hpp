@@ -39,7 +39,8 @@ class UpstreamPool {
     /// Somebody elsewhere waits for a slot: closes an idle connection of each path that is waited
     /// for.
     void shed();
-    /// A slot came free somewhere, or a breaker lets mail through: wakes the first that waits here.
+    /// A slot came free somewhere, or a breaker lets mail through: wakes the first that waits here,
+    /// which wakes the next when it is served.
     void wake_waiters();
     /// Closes what has been idle too long or belongs to a retired path.
     [[nodiscard]] awaitable<void> sweep(SteadyTime now);
@@ -57,13 +58,32 @@ class UpstreamPool {
 
   private:
     using ConnectionPtr = std::unique_ptr<Connection>;
-    struct Waiter {
-        asio::steady_timer timer;
-        ConnectionPtr handed;
-    };
+    class Waiter;
     struct Lane {
         std::vector<ConnectionPtr> idle;
         std::list<Waiter*> waiters;
+    };
+    /// A place in a lane's row, and counted as waiting for the path, for its lifetime. Whoever
+    /// leaves wakes the next, for more than one slot may have come free.
+    class Waiter {
+      public:
+        Waiter(asio::io_context& context, Lane& lane, Path& path, Attempt& attempt);
+        Waiter(const Waiter&) = delete;
+        Waiter& operator=(const Waiter&) = delete;
+        ~Waiter();
+        void wake() {
+            woken = true;
+            timer.cancel();
+        }
+
+        asio::steady_timer timer;
+        ConnectionPtr handed;
+        bool woken = false;  ///< Since it last looked.
+
+      private:
+        Lane& lane_;
+        Path& path_;
+        Attempt::OnAbandon given_up_;
     };
     /// Says for its lifetime that a connection is in use.
     class Use {

@@ -94,6 +94,17 @@ def test_the_fallback_takes_what_the_primary_cannot(place: Place) -> None:
     assert subjects(fallback) == ["Hello"] and subjects(primary) == []
 
 
+def test_a_421_to_the_final_dot_stays_with_the_primary(place: Place) -> None:
+    primary, fallback = place.sink("primary").start("dot:421"), place.sink("fallback").start()
+    relay = place.relay({**QUICK, "upstream": [upstream(primary), upstream(fallback, role="fallback")]})
+    relay.add_account()
+    relay.start()
+    assert "queued as" in send(relay)
+    primary.restart()
+    assert [mail.message["Subject"] for mail in primary.wait_for_mails(1, 30)] == ["Hello"]
+    assert subjects(fallback) == []
+
+
 def test_the_fallback_takes_over_when_the_primary_is_away(place: Place) -> None:
     primary, fallback = place.sink("primary"), place.sink("fallback").start()
     relay = place.relay({"upstream": [upstream(primary), upstream(fallback, role="fallback")]})

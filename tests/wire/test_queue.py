@@ -105,6 +105,12 @@ def test_json_moves_no_terminal(place: Place) -> None:
     assert said and said.isascii() and "\x7f" not in said and "evil" in said
 
 
+def test_an_event_that_does_not_exist_is_refused(place: Place) -> None:
+    relay, _ = place.pair()
+    refused = relay.cli("events", "--event", "logni", expect=None)
+    assert refused.returncode == 2 and "did you mean login?" in refused.stderr, refused
+
+
 def test_trace_explains_what_the_reader_refused(place: Place) -> None:
     relay, _ = place.pair()
     with relay.logged_in() as client:

@@ -134,6 +134,10 @@ TEST_CASE("the journal is read by selectors, in pages, and a message is traced")
     CHECK(f.call("GET", "/api/v1/events?ref=01J00000000000000000000001").json["items"].size() == 1);
     CHECK(f.call("GET", "/api/v1/events?cursor=x").status == 400);
     CHECK(f.call("GET", "/api/v1/events?bogus=x").status == 400);
+    CHECK(f.call("GET", "/api/v1/events?event=tls_handshake").status == 400);  // only counted
+    const auto misspelt = f.call("GET", "/api/v1/events?event=admn");
+    CHECK(misspelt.status == 400);
+    CHECK(misspelt.json.dump().find("did you mean admin?") != std::string::npos);
     const auto traced = f.call("GET", "/api/v1/trace/01j00000000000000000000001");
     CHECK(traced.status == 200);
     CHECK(traced.json["account"] == "ann@example.net");

@@ -34,6 +34,7 @@ TEST_CASE("what a reply makes of its recipient") {
         {450, UpstreamStage::rcpt, "greylisted", Fate::deferred},
         {451, UpstreamStage::data, "try later", Fate::deferred},
         {452, UpstreamStage::dot, "no space", Fate::deferred},
+        {421, UpstreamStage::dot, "going down", Fate::deferred},
         {530, UpstreamStage::mail, "log in first", Fate::open},
         {550, UpstreamStage::rcpt, "client host [192.0.2.1] blocked using zen.example", Fate::open},
     };

@@ -263,6 +263,46 @@ TEST_CASE("a stuck target costs lines and nobody's time") {
     CHECK((*log)->dropped() >= 4'900);
 }
 
+TEST_CASE("a log moves off a target that is stuck") {
+    const Folder folder;
+    Pipe pipe;
+    auto log = LineWriter::open({.target = {}, .level = Level::debug, .stdout_fd = pipe.ends[1]});
+    REQUIRE(log.has_value());
+    const std::string line(999, 'x');
+    for (int i = 0; i < 200; ++i) (*log)->submit(Level::info, line + "\n", 1);
+    std::this_thread::sleep_for(50ms);
+    REQUIRE((*log)->retarget({LogTarget::Kind::file, folder / "log"}).has_value());
+    (*log)->submit(Level::warning, "moved\n", 1);
+    const auto written = [&] { return read_file(folder / "log").ends_with("moved\n"); };
+    for (int i = 0; i < 1'000 && !written(); ++i) std::this_thread::sleep_for(5ms);
+    CHECK(written());
+    // Each line went somewhere or is counted; 64 KiB fit into the pipe.
+    const auto lines = read_file(folder / "log").size() / 1'000;
+    CHECK((*log)->dropped() + lines >= 200 - 66);
+    CHECK((*log)->dropped() > 0);
+    (*log)->stop(100ms);
+}
+
+TEST_CASE("a log file that is stuck is left when it is opened anew") {
+    const Folder folder;
+    const auto path = folder / "log";
+    REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+    const int reader = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    REQUIRE(reader >= 0);
+    auto log = LineWriter::open({.target = {LogTarget::Kind::file, path}});
+    REQUIRE(log.has_value());
+    (*log)->submit(Level::info, std::string(200'000, 'x') + "\n", 1);
+    std::this_thread::sleep_for(50ms);
+    std::filesystem::rename(path, folder / "log.1");
+    (*log)->reopen();
+    (*log)->submit(Level::info, "anew\n", 1);
+    for (int i = 0; i < 1'000 && read_file(path) != "anew\n"; ++i) std::this_thread::sleep_for(5ms);
+    CHECK(read_file(path) == "anew\n");
+    CHECK((*log)->dropped() == 1);
+    (*log)->stop(100ms);
+    ::close(reader);
+}
+
 TEST_CASE("a target whose reader has gone costs lines only") {
     Pipe pipe;
     ::signal(SIGPIPE, SIG_IGN);
