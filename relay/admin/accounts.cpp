@@ -279,7 +279,7 @@ class AccountCall {
         std::vector<std::pair<std::string, std::string>> told;
         if (!why.text.empty()) told.emplace_back("text", why.text);
         tell(ports_, request_, "account_suspend", (*altered)->name, std::move(told));
-        if (const auto frozen = freeze((*altered)->name, true); !frozen) return frozen.error();
+        if (const auto frozen = freezing_recorded(); !frozen) return frozen.error();
         return changed((*altered)->name);
     }
 
@@ -294,7 +294,7 @@ class AccountCall {
         }
         tell(ports_, request_, "account_release", account);
         if (ports_.events != nullptr) ports_.events->emit(event::Release{account});
-        if (const auto thawed = freeze(account, false); !thawed) return thawed.error();
+        if (const auto thawed = freezing_recorded(); !thawed) return thawed.error();
         return changed(account);
     }
 
@@ -323,14 +323,14 @@ class AccountCall {
         if (ports_.events != nullptr) ports_.events->emit(event::Password{account});
     }
 
-    /// The account's queued mail stops, or goes on. Without a spool (a stopped relay) `serve` does
-    /// it when it starts.
-    Checked<void> freeze(const std::string& account, bool frozen) const {
+    /// Whoever hears of the store's changes has frozen or thawed the mail by now, in their order:
+    /// to do it here once more might be out of order. Without a spool (a stopped relay) `serve`
+    /// does it when it starts.
+    Checked<void> freezing_recorded() const {
         if (ports_.spool == nullptr) return {};
         const auto done = std::make_shared<std::promise<boost::system::result<void>>>();
         auto outcome = done->get_future();
-        ports_.spool->freeze(account, frozen,
-                             [done](boost::system::result<void> r) { done->set_value(r); });
+        ports_.spool->record_frozen([done](boost::system::result<void> r) { done->set_value(r); });
         const auto result = outcome.get();
         if (result) return {};
         return internal(fmt::format("the account is changed, but the queue could not record it: {}",

@@ -196,6 +196,8 @@ class Spool {
     /// Freezes (or thaws) an account's entries, those it has and those to come: in memory at once,
     /// and recorded.
     virtual void freeze(const std::string& account, bool frozen, Callback done) = 0;
+    /// Whether what is frozen now is recorded, told once it is; freezes and thaws nothing.
+    virtual void record_frozen(Callback done) = 0;
     /// Accounts that are frozen now.
     [[nodiscard]] virtual std::vector<std::string> frozen_accounts() const = 0;
 

@@ -137,6 +137,18 @@ TEST_CASE("a suspension that the spool cannot record is told as our failure") {
     CHECK(f.call("GET", "/api/v1/account/ann@example.net").json["state"] == "suspended");
 }
 
+TEST_CASE("a release that comes while a suspension is recorded has the last word") {
+    Fixture f;
+    REQUIRE(f.call("POST", "/api/v1/account", R"({"account":"ann@example.net","no_password":true})")
+                .status == 200);
+    f.spool.meanwhile = [&] {
+        CHECK(f.call("POST", "/api/v1/account/ann@example.net/release").status == 200);
+    };
+    CHECK(f.call("POST", "/api/v1/account/ann@example.net/suspend").status == 200);
+    CHECK(f.call("GET", "/api/v1/account/ann@example.net").json["state"] == "active");
+    CHECK(f.spool.frozen_accounts().empty());
+}
+
 TEST_CASE("a list comes in pages to its end") {
     const Fixture f;
     for (int i = 0; i < 7; ++i) {

@@ -92,6 +92,7 @@ class ScriptedSpool final : public relay::Spool {
         done(std::vector<relay::EntryInfo>());
     }
     void freeze(const std::string&, bool, Callback done) override { done({}); }
+    void record_frozen(Callback done) override { done({}); }
     [[nodiscard]] std::vector<std::string> frozen_accounts() const override { return {}; }
     [[nodiscard]] Stats stats() const override { return {}; }
     void stop() override {}
