@@ -52,8 +52,9 @@ class Delivery {
     [[nodiscard]] awaitable<void> run_entry(UpstreamPool& pool, std::string id);
 
     /// While no path takes mail: sends the delay notices that are owed, and gives up what is too
-    /// old.
-    [[nodiscard]] awaitable<void> age_waiting();
+    /// old. Looks at a page of the entries after `after` and changes `most` of them at most; says
+    /// where to go on, empty: they were the last.
+    [[nodiscard]] awaitable<std::string> age_waiting(std::string after, std::size_t most);
 
   private:
     struct Wait;  // what one waiting client's message went through

@@ -175,34 +175,34 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
     co_await settle(pool, source_of(loaded), std::move(step), std::move(alone));
 }
 
-awaitable<void> Delivery::age_waiting() {
+awaitable<std::string> Delivery::age_waiting(std::string after, std::size_t most) {
+    constexpr std::size_t page_size = 100;
     const auto config = ports_.config();
     const auto too_old = std::chrono::system_clock::now() - config->delivery.retry.give_up;
     EntrySelector old;
     old.until = std::chrono::system_clock::now() - config->delivery.retry.warn_after;
     old.states = {EntryState::ready, EntryState::deferred, EntryState::in_doubt};
-    std::string after;
-    for (;;) {
-        const auto page =
-            co_await net::offload(offload_, [&] { return spool_.list(old, 100, after); });
-        if (page.empty()) co_return;
-        after = page.back().id;
-        for (const EntryInfo& info : page) {
-            if (info.delay_notified && info.created > too_old) continue;
-            auto loaded = co_await net::offload(offload_, [&] { return spool_.load(info.id); });
-            if (!loaded) continue;
-            const Tally untouched(loaded->entry.envelope.recipients.size(), &loaded->open);
-            Step step = next_step(*config, *loaded, untouched, false);
-            if (step.update.done.empty() && step.update.delay_notified == loaded->delay_notified)
-                continue;
-            const std::string id = step.update.id;
-            const auto said = co_await commit_step(source_of(*loaded), std::move(step));
-            if (said) continue;
-            events_.log(
-                event::Level::error, "spool",
-                fmt::format("the age of {} is not recorded: {}", id, said.error().message()));
-        }
+    const auto page =
+        co_await net::offload(offload_, [&] { return spool_.list(old, page_size, after); });
+    for (const EntryInfo& info : page) {
+        if (info.delay_notified && info.created > too_old) continue;
+        if (most-- == 0) co_return after;
+        after = info.id;
+        auto loaded = co_await net::offload(offload_, [&] { return spool_.load(info.id); });
+        if (!loaded) continue;
+        const Tally untouched(loaded->entry.envelope.recipients.size(), &loaded->open);
+        Step step = next_step(*config, *loaded, untouched, false);
+        if (step.update.done.empty() && step.update.delay_notified == loaded->delay_notified)
+            continue;
+        const auto said = co_await commit_step(source_of(*loaded), std::move(step));
+        if (said || !may_pass(said.error())) continue;
+        events_.log(
+            event::Level::error, "spool",
+            fmt::format("the age of {} is not recorded: {}", info.id, said.error().message()));
+        // What one is refused the others are, too: all of them again at the next round.
+        co_return std::string();
     }
+    co_return page.size() < page_size ? std::string() : page.back().id;
 }
 
 Delivery::Step Delivery::next_step(const config::Config& config, const LoadedEntry& loaded,

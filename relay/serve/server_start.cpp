@@ -135,7 +135,8 @@ Started Server::start() {
         });
     }
     runner_ = std::make_unique<QueueRunner>(
-        house_, *spool_, *delivery_, [this] { return current_.get()->paths; }, std::move(lanes));
+        house_, *spool_, *delivery_, [this] { return current_.get()->paths; }, std::move(lanes),
+        QueueRunner::Pace{});
     runner_ready_.store(runner_.get());
     register_gauges();
     return {};
