@@ -305,6 +305,25 @@ def test_below_the_reserve_what_was_delivered_is_not_sent_again(place: Place) ->
     assert sorted(b"Action: relayed" in raw for raw in reports) == [False, True]
 
 
+def test_below_the_reserve_a_late_answer_settles_the_mail(place: Place) -> None:
+    sink = place.sink()
+    sink.options += ["--no-dsn"]
+    sink.start("dot:slow=4")
+    relay = place.relay({**quick(cut_through_deadline="1s"), "upstream": [upstream(sink)]})
+    relay.add_account()
+    relay.start()
+    with relay.logged_in(timeout=40) as client:
+        client.ask("MAIL FROM:<ann@example.net>")
+        assert client.ask("RCPT TO:<bob@example.org> NOTIFY=SUCCESS").code == 250
+        assert "queued as" in str(client.data(a_message(subject="late")))
+    assert [entry["state"] for entry in relay.queue()] == ["in_doubt"]
+    relay.configure({"spool": {"reserve": "16TiB"}})
+    relay.cli("reload")
+    wait_for("an empty queue", lambda: relay.queue() == [], 40)
+    assert subjects(sink).count("late") == 1
+    assert any(mail.recipients == [ANN] and b"Action: relayed" in mail.raw for mail in sink.mails())
+
+
 def test_giving_up_returns_the_mail(place: Place) -> None:
     relay, sink = place.pair(quick(retry={"first": "1s", "factor": 1.0, "max": "1s", "jitter": 0.0,
                                           "give_up": "3s", "warn_after": "2s"}), "rcpt:451:bob@example.org")
