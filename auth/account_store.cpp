@@ -215,18 +215,19 @@ result<AccountPtr> AccountStore::suspend(std::string_view name, const Suspension
 }
 
 result<AccountStore::Released> AccountStore::release(std::string_view name) {
-    const auto standing = find(name);
-    if (!standing) return standing.error();
-    if (!(*standing)->suspended) return Released::was_not_suspended;
+    const std::optional<std::string> normalised = normalised_login(name);
+    if (!normalised) return AuthError::not_found;
+    bool was_suspended = false;
     const auto released =
-        impl_->change((*standing)->name, Change::released,
-                      [](Database& db, const AccountPtr& account) -> result<std::int64_t> {
+        impl_->change(*normalised, Change::released,
+                      [&](Database& db, const AccountPtr& account) -> result<std::int64_t> {
+                          was_suspended = account->suspended.has_value();
                           if (const Outcome error = delete_suspension(db, account->id))
                               return error;
                           return account->id;
                       });
     if (!released) return released.error();
-    return Released::released;
+    return was_suspended ? Released::released : Released::was_not_suspended;
 }
 
 result<void> AccountStore::remove(std::string_view name) {

@@ -123,6 +123,7 @@ class AccountStore {
     [[nodiscard]] result<AccountPtr> suspend(std::string_view name, const SuspensionRequest& why,
                                              Time now);
     enum class Released : std::uint8_t { released, was_not_suspended };
+    /// Listeners hear of it either way: what a suspension stopped may stand still without one.
     [[nodiscard]] result<Released> release(std::string_view name);
     [[nodiscard]] result<void> remove(std::string_view name);
 

@@ -7,6 +7,7 @@
 
 #include "auth/account_store.hpp"
 #include "auth/random.hpp"
+#include "auth/saslprep.hpp"
 #include "policy/rule.hpp"
 #include "relay/admin/endpoints.hpp"
 #include "relay/admin/selectors.hpp"
@@ -223,6 +224,7 @@ class AccountCall {
         account.owns = wanted->owns.value_or(std::vector<std::string>());
         account.rules = wanted->rules;
         account.authzids = wanted->authzids.value_or(std::vector<std::string>());
+        if (const auto free = no_frozen_mail(account.name); !free) return free.error();
         const auto added = store_.add(account, ports_.now());
         if (!added) return from_store(added.error());
         tell(ports_, request_, "account_add", (*added)->name, told(*wanted));
@@ -279,7 +281,7 @@ class AccountCall {
         std::vector<std::pair<std::string, std::string>> told;
         if (!why.text.empty()) told.emplace_back("text", why.text);
         tell(ports_, request_, "account_suspend", (*altered)->name, std::move(told));
-        if (const auto frozen = freeze((*altered)->name, true); !frozen) return frozen.error();
+        if (const auto frozen = freezing_recorded(); !frozen) return frozen.error();
         return changed((*altered)->name);
     }
 
@@ -287,14 +289,16 @@ class AccountCall {
         const auto found = store_.find(name);
         if (!found) return from_store(found.error());
         const std::string account = (*found)->name;
+        // Mail may be frozen without a suspension: an account of that name was removed with one.
+        const bool was_frozen = frozen(account);
         const auto released = store_.release(account);
         if (!released) return from_store(released.error());
-        if (*released == AccountStore::Released::was_not_suspended) {
+        if (*released == AccountStore::Released::was_not_suspended && !was_frozen) {
             return Problem{409, "conflict", "the account is not suspended", "account"};
         }
         tell(ports_, request_, "account_release", account);
         if (ports_.events != nullptr) ports_.events->emit(event::Release{account});
-        if (const auto thawed = freeze(account, false); !thawed) return thawed.error();
+        if (const auto thawed = freezing_recorded(); !thawed) return thawed.error();
         return changed(account);
     }
 
@@ -323,18 +327,49 @@ class AccountCall {
         if (ports_.events != nullptr) ports_.events->emit(event::Password{account});
     }
 
-    /// The account's queued mail stops, or goes on. Without a spool (a stopped relay) `serve` does
-    /// it when it starts.
-    Checked<void> freeze(const std::string& account, bool frozen) const {
+    /// Whoever hears of the store's changes has frozen or thawed the mail by now, in their order:
+    /// to do it here once more might be out of order. Without a spool (a stopped relay) `serve`
+    /// does it when it starts.
+    Checked<void> freezing_recorded() const {
         if (ports_.spool == nullptr) return {};
         const auto done = std::make_shared<std::promise<boost::system::result<void>>>();
         auto outcome = done->get_future();
-        ports_.spool->freeze(account, frozen,
-                             [done](boost::system::result<void> r) { done->set_value(r); });
+        ports_.spool->record_frozen([done](boost::system::result<void> r) { done->set_value(r); });
         const auto result = outcome.get();
         if (result) return {};
         return internal(fmt::format("the account is changed, but the queue could not record it: {}",
                                     result.error().message()));
+    }
+
+    bool frozen(const std::string& account) const {
+        if (ports_.spool == nullptr) return false;
+        return std::ranges::binary_search(ports_.spool->frozen_accounts(), account);
+    }
+
+    /// Mail of an account that was removed while it was suspended is nobody's to send: it stays
+    /// frozen, and would hold back the mail of a new account of that name, too.
+    Checked<void> no_frozen_mail(const std::string& given) const {
+        const std::string account = auth::normalised_login(given).value_or("");
+        if (!frozen(account) || store_.find(account)) return {};
+        EntrySelector left;
+        left.accounts = {account};
+        left.states = {EntryState::frozen, EntryState::active};
+        std::size_t count = 0;
+        std::string after;
+        for (;;) {
+            const auto page = ports_.spool->list(left, largest_page, after);
+            count += page.size();
+            if (page.size() < largest_page) break;
+            after = page.back().id;
+        }
+        if (count == 0) return {};
+        return Problem{409, "conflict",
+                       fmt::format("{} message{} of a suspended account of that name that was "
+                                   "removed {} frozen; take {} out first: postern queue drop "
+                                   "--account {}",
+                                   count, count == 1 ? "" : "s", count == 1 ? "is" : "are",
+                                   count == 1 ? "it" : "them", account),
+                       "account"};
     }
 
     const Ports& ports_;

@@ -1,5 +1,6 @@
 #include "relay/delivery/delivery.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -73,8 +74,7 @@ proto::Reply unfit_reply(const PathSet& paths, const PathSet::Needs& needs) {
 std::string last_words(const Tally& tally) {
     for (const std::size_t i : tally.members()) {
         const auto& reply = tally.line(i).reply;
-        if (reply.code >= 400)
-            return fmt::format("{} {} {}", reply.code, reply.enhanced, reply.text);
+        if (reply.code >= 400) return last_word(reply);
     }
     return {};
 }
@@ -150,7 +150,7 @@ awaitable<ClientWord> Delivery::cut_through(UpstreamPool& pool, net::TaskGroup& 
     if (!space) co_return ClientWord{.reply = no_space()};
     wait.space = std::move(*space);
     co_await try_paths(pool, wait, end_of_data + wait.config->delivery.cut_through_deadline);
-    co_return co_await conclude(tasks, wait);
+    co_return co_await conclude(pool, tasks, wait);
 }
 
 awaitable<void> Delivery::try_paths(UpstreamPool& pool, Wait& wait, SteadyTime deadline) {
@@ -198,7 +198,7 @@ awaitable<void> Delivery::try_paths(UpstreamPool& pool, Wait& wait, SteadyTime d
     wait.unfit = !fits;
 }
 
-awaitable<ClientWord> Delivery::conclude(net::TaskGroup& tasks, Wait& wait) {
+awaitable<ClientWord> Delivery::conclude(UpstreamPool& pool, net::TaskGroup& tasks, Wait& wait) {
     const Message& message = *wait.message;
     const Tally& tally = wait.tally;
     if (tally.all_refused()) co_return ClientWord{.reply = *tally.first_refusal()};
@@ -266,10 +266,10 @@ awaitable<ClientWord> Delivery::conclude(net::TaskGroup& tasks, Wait& wait) {
             co_return ClientWord{.reply = no_space()};
         }
         for (event::Queued& one : told) events_.emit(std::move(one));
-        tell_notices(message.ref, message.envelope, notices, notice_id);
+        tell_notices(message.ref, message.envelope, notices, notice_id, "queued");
     }
     if (wait.unanswered)
-        tasks.spawn(settle_late(wait.unanswered, wait.message, doubt_id, doubtful));
+        tasks.spawn(settle_late(pool, wait.unanswered, wait.message, doubt_id, doubtful));
     if (kept > 0) {
         co_return ClientWord{.reply = {250, "2.0.0", "queued as " + message.ref, false},
                              .accepted = true,
@@ -281,8 +281,8 @@ awaitable<ClientWord> Delivery::conclude(net::TaskGroup& tasks, Wait& wait) {
     co_return ClientWord{.reply = std::move(reply), .accepted = true, .queued = false};
 }
 
-awaitable<void> Delivery::settle_late(AttemptPtr attempt, MessagePtr message, std::string id,
-                                      std::vector<std::size_t> recipients) {
+awaitable<void> Delivery::settle_late(UpstreamPool& pool, AttemptPtr attempt, MessagePtr message,
+                                      std::string id, std::vector<std::size_t> recipients) {
     const bool finished = co_await attempt->wait_until(clock::now() + late_answer);
     Tally tally(message->envelope.recipients.size());
     bool answered = false;
@@ -311,23 +311,24 @@ awaitable<void> Delivery::settle_late(AttemptPtr attempt, MessagePtr message, st
                                                                       ? Settled::delivered
                                                                       : Settled::refused});
         } else if (line.reply.code >= 400) {
-            update.last_reply =
-                fmt::format("{} {} {}", line.reply.code, line.reply.enhanced, line.reply.text);
+            update.last_reply = last_word(line.reply);
         }
     }
-    SpoolBatch batch;
-    batch.update.push_back(std::move(update));
     const NoticeSource source{.ref = message->ref,
                               .account = message->account,
                               .customer = message->customer,
                               .envelope = &message->envelope,
                               .pieces = message->pieces(),
                               .received = message->received};
-    const std::vector<Notice> notices = owed_notices(message->envelope, tally);
-    add_notices(batch, source, notices);
-    const std::string notice_id = notices.empty() ? "" : batch.add.back().id;
-    if (co_await record(std::move(batch)))
-        tell_notices(message->ref, message->envelope, notices, notice_id);
+    std::vector<Notice> notices = owed_notices(message->envelope, tally);
+    std::vector<Notice> of_entry = notices;
+    for (Notice& notice : of_entry) {
+        const auto at = std::ranges::find(recipients, notice.recipient);
+        notice.recipient = static_cast<std::size_t>(at - recipients.begin());
+    }
+    EntryUpdate alone = without_notices(update, of_entry);
+    Step step{.update = std::move(update), .notices = std::move(notices), .attempted = true};
+    co_await settle(pool, source, std::move(step), std::move(alone));
 }
 
 void Delivery::add_notices(SpoolBatch& batch, const NoticeSource& source,
@@ -338,7 +339,8 @@ void Delivery::add_notices(SpoolBatch& batch, const NoticeSource& source,
 }
 
 void Delivery::tell_notices(const std::string& ref, const proto::Envelope& envelope,
-                            const std::vector<Notice>& notices, const std::string& id) {
+                            const std::vector<Notice>& notices, const std::string& id,
+                            std::string_view result) {
     for (const Notice& notice : notices) {
         static constexpr std::string_view actions[] = {"failed", "delayed", "delivered", "relayed"};
         events_.emit(
@@ -346,7 +348,7 @@ void Delivery::tell_notices(const std::string& ref, const proto::Envelope& envel
                        .id = id,
                        .action = std::string(actions[static_cast<std::size_t>(notice.action)]),
                        .rcpt = envelope.recipients[notice.recipient].address.text(),
-                       .result = "queued"});
+                       .result = std::string(result)});
     }
 }
 

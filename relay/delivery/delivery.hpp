@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <boost/asio/thread_pool.hpp>
 
@@ -51,8 +52,9 @@ class Delivery {
     [[nodiscard]] awaitable<void> run_entry(UpstreamPool& pool, std::string id);
 
     /// While no path takes mail: sends the delay notices that are owed, and gives up what is too
-    /// old.
-    [[nodiscard]] awaitable<void> age_waiting();
+    /// old. Looks at a page of the entries after `after` and changes `most` of them at most; says
+    /// where to go on, empty: they were the last.
+    [[nodiscard]] awaitable<std::string> age_waiting(std::string after, std::size_t most);
 
   private:
     struct Wait;  // what one waiting client's message went through
@@ -60,30 +62,36 @@ class Delivery {
     struct Step {
         EntryUpdate update;
         std::vector<Notice> notices;
-        std::vector<event::Settled> expired = {};
+        bool attempted = false;
     };
 
     [[nodiscard]] awaitable<ClientWord> store_first(MessagePtr message);
     [[nodiscard]] awaitable<ClientWord> cut_through(UpstreamPool& pool, net::TaskGroup& tasks,
                                                     MessagePtr message, SteadyTime end_of_data);
     [[nodiscard]] awaitable<void> try_paths(UpstreamPool& pool, Wait& wait, SteadyTime deadline);
-    [[nodiscard]] awaitable<ClientWord> conclude(net::TaskGroup& tasks, Wait& wait);
-    [[nodiscard]] awaitable<void> settle_late(AttemptPtr attempt, MessagePtr message,
-                                              std::string id, std::vector<std::size_t> recipients);
+    [[nodiscard]] awaitable<ClientWord> conclude(UpstreamPool& pool, net::TaskGroup& tasks,
+                                                 Wait& wait);
+    [[nodiscard]] awaitable<void> settle_late(UpstreamPool& pool, AttemptPtr attempt,
+                                              MessagePtr message, std::string id,
+                                              std::vector<std::size_t> recipients);
 
     [[nodiscard]] awaitable<void> load_and_attempt(UpstreamPool& pool, std::string id);
     [[nodiscard]] awaitable<void> attempt_entry(UpstreamPool& pool,
                                                 std::shared_ptr<LoadedEntry> shared);
     [[nodiscard]] Step next_step(const config::Config& config, const LoadedEntry& loaded,
                                  const Tally& tally, bool attempted);
-    [[nodiscard]] awaitable<void> record_step(const LoadedEntry& loaded, Step step);
-    /// False: it was not recorded; its entries come again.
-    [[nodiscard]] awaitable<bool> record(SpoolBatch batch);
+    /// Records it with its notices as one batch, and tells of it then.
+    [[nodiscard]] awaitable<result<void>> commit_step(const NoticeSource& source, Step step);
+    /// Records it with its notices, or `alone`: what there is of it without them. Until it is
+    /// recorded nobody else has the entry, for a while.
+    [[nodiscard]] awaitable<void> settle(UpstreamPool& pool, NoticeSource source, Step step,
+                                         EntryUpdate alone);
     void tell_results(const std::string& ref, const std::string& id,
                       const proto::Envelope& envelope, const AttemptResult& result,
                       const Path& path, std::uint64_t bytes);
     void tell_notices(const std::string& ref, const proto::Envelope& envelope,
-                      const std::vector<Notice>& notices, const std::string& id);
+                      const std::vector<Notice>& notices, const std::string& id,
+                      std::string_view result);
     void add_notices(SpoolBatch& batch, const NoticeSource& source,
                      const std::vector<Notice>& notices);
 

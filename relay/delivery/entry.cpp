@@ -24,11 +24,36 @@ constexpr std::chrono::minutes after_exception{1};
 /// An upstream session of a spooled message is bounded by the time-outs of its stages; this is
 /// beyond all of them.
 constexpr std::chrono::hours attempt_bound{2};
+/// How often and how long an outcome that the spool refuses is tried again before the entry is put
+/// back. Shorter than what a late answer leaves until its entry is due.
+constexpr std::chrono::seconds record_pause{1};
+constexpr std::chrono::minutes record_patience{10};
+constexpr std::chrono::minutes not_recorded_pause{1};
 
 std::uint64_t size_of(const NewEntry& entry) {
     std::uint64_t n = 0;
     for (const std::string_view piece : entry.pieces) n += piece.size();
     return n;
+}
+
+/// Its state as it is recorded, due again soon.
+EntryUpdate unchanged(const LoadedEntry& loaded) {
+    EntryUpdate update;
+    update.id = loaded.entry.id;
+    update.state =
+        loaded.entry.state == EntryState::in_doubt ? EntryState::in_doubt : EntryState::deferred;
+    update.next_attempt = std::chrono::system_clock::now() + no_way_pause;
+    update.attempts = loaded.entry.attempts;
+    update.upstream = loaded.entry.upstream;
+    update.last_reply = loaded.entry.last_reply;
+    update.delay_notified = loaded.delay_notified;
+    return update;
+}
+
+/// Whether the spool may take the same batch later.
+bool may_pass(const boost::system::error_code& error) {
+    return error == SpoolError::full || error == SpoolError::write || error == SpoolError::sync ||
+           error == SpoolError::busy;
 }
 
 NoticeSource source_of(const LoadedEntry& loaded) {
@@ -129,8 +154,7 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
     }
     if (!attempted && !paths->any_offers(needs)) {
         // Nothing that is configured will ever take it.
-        EntryUpdate update;
-        update.id = entry.id;
+        EntryUpdate update = unchanged(loaded);
         std::vector<Notice> notices;
         for (const std::uint32_t i : loaded.open) {
             update.done.push_back({i, Settled::refused});
@@ -146,8 +170,9 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
                                    .reason = "No way out offers what the message needs."});
             }
         }
+        EntryUpdate alone = without_notices(update, notices);
         Step step{.update = std::move(update), .notices = std::move(notices)};
-        co_await record_step(loaded, std::move(step));
+        co_await settle(pool, source_of(loaded), std::move(step), std::move(alone));
         co_return;
     }
     Step step = next_step(*config, loaded, tally, attempted);
@@ -158,32 +183,38 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
                                       (pool.hurried() ? std::chrono::seconds(0) : no_way_pause));
         co_return;
     }
-    co_await record_step(loaded, std::move(step));
+    EntryUpdate alone = without_notices(step.update, step.notices);
+    co_await settle(pool, source_of(loaded), std::move(step), std::move(alone));
 }
 
-awaitable<void> Delivery::age_waiting() {
+awaitable<std::string> Delivery::age_waiting(std::string after, std::size_t most) {
+    constexpr std::size_t page_size = 100;
     const auto config = ports_.config();
     const auto too_old = std::chrono::system_clock::now() - config->delivery.retry.give_up;
     EntrySelector old;
     old.until = std::chrono::system_clock::now() - config->delivery.retry.warn_after;
     old.states = {EntryState::ready, EntryState::deferred, EntryState::in_doubt};
-    std::string after;
-    for (;;) {
-        const auto page =
-            co_await net::offload(offload_, [&] { return spool_.list(old, 100, after); });
-        if (page.empty()) co_return;
-        after = page.back().id;
-        for (const EntryInfo& info : page) {
-            if (info.delay_notified && info.created > too_old) continue;
-            auto loaded = co_await net::offload(offload_, [&] { return spool_.load(info.id); });
-            if (!loaded) continue;
-            const Tally untouched(loaded->entry.envelope.recipients.size(), &loaded->open);
-            Step step = next_step(*config, *loaded, untouched, false);
-            if (step.update.done.empty() && step.update.delay_notified == loaded->delay_notified)
-                continue;
-            co_await record_step(*loaded, std::move(step));
-        }
+    const auto page =
+        co_await net::offload(offload_, [&] { return spool_.list(old, page_size, after); });
+    for (const EntryInfo& info : page) {
+        if (info.delay_notified && info.created > too_old) continue;
+        if (most-- == 0) co_return after;
+        after = info.id;
+        auto loaded = co_await net::offload(offload_, [&] { return spool_.load(info.id); });
+        if (!loaded) continue;
+        const Tally untouched(loaded->entry.envelope.recipients.size(), &loaded->open);
+        Step step = next_step(*config, *loaded, untouched, false);
+        if (step.update.done.empty() && step.update.delay_notified == loaded->delay_notified)
+            continue;
+        const auto said = co_await commit_step(source_of(*loaded), std::move(step));
+        if (said || !may_pass(said.error())) continue;
+        events_.log(
+            event::Level::error, "spool",
+            fmt::format("the age of {} is not recorded: {}", info.id, said.error().message()));
+        // What one is refused the others are, too: all of them again at the next round.
+        co_return std::string();
     }
+    co_return page.size() < page_size ? std::string() : page.back().id;
 }
 
 Delivery::Step Delivery::next_step(const config::Config& config, const LoadedEntry& loaded,
@@ -191,10 +222,9 @@ Delivery::Step Delivery::next_step(const config::Config& config, const LoadedEnt
     const NewEntry& entry = loaded.entry;
     const auto now = std::chrono::system_clock::now();
     Step step;
+    step.attempted = attempted;
     EntryUpdate& update = step.update;
-    update.id = entry.id;
-    update.upstream = entry.upstream;
-    update.last_reply = entry.last_reply;
+    update = unchanged(loaded);
     update.attempts = entry.attempts + (attempted ? 1U : 0U);
     update.state = tally.any(Fate::in_doubt) || (!attempted && entry.state == EntryState::in_doubt)
                        ? EntryState::in_doubt
@@ -209,8 +239,7 @@ Delivery::Step Delivery::next_step(const config::Config& config, const LoadedEnt
         } else {
             left.push_back(i);
             if (line.reply.code >= 400) {
-                update.last_reply =
-                    fmt::format("{} {} {}", line.reply.code, line.reply.enhanced, line.reply.text);
+                update.last_reply = last_word(line.reply);
             }
         }
     }
@@ -221,11 +250,6 @@ Delivery::Step Delivery::next_step(const config::Config& config, const LoadedEnt
         for (const std::size_t i : left) {
             update.done.push_back({static_cast<std::uint32_t>(i), Settled::expired});
             const auto& rcpt = entry.envelope.recipients[i];
-            step.expired.push_back({.ref = entry.ref,
-                                    .id = entry.id,
-                                    .rcpt = rcpt.address.text(),
-                                    .how = "expired",
-                                    .reason = update.last_reply});
             if (!entry.dsn && proto::dsn_owed(entry.envelope, rcpt, proto::DsnAction::failed)) {
                 notices.push_back(
                     {.recipient = i,
@@ -248,38 +272,59 @@ Delivery::Step Delivery::next_step(const config::Config& config, const LoadedEnt
                                .reason = "It has not been delivered yet; we go on trying."});
         }
     }
-    update.delay_notified = update.delay_notified || loaded.delay_notified;
     update.next_attempt =
         now + (attempted ? retry_delay(config.delivery.retry, update.attempts, ports_.random())
                          : std::chrono::milliseconds(no_way_pause));
     return step;
 }
 
-awaitable<void> Delivery::record_step(const LoadedEntry& loaded, Step step) {
+awaitable<result<void>> Delivery::commit_step(const NoticeSource& source, Step step) {
     SpoolBatch batch;
-    batch.update.push_back(std::move(step.update));
-    add_notices(batch, source_of(loaded), step.notices);
+    batch.update.push_back(step.update);
+    add_notices(batch, source, step.notices);
     const std::string notice_id = batch.add.empty() ? "" : batch.add.back().id;
     // What could not be recorded will come again, and is told then.
-    if (!co_await record(std::move(batch))) co_return;
-    for (event::Settled& one : step.expired) events_.emit(std::move(one));
-    tell_notices(loaded.entry.ref, loaded.entry.envelope, step.notices, notice_id);
+    if (const auto said = co_await commit(spool_, std::move(batch)); !said) co_return said;
+    for (const EntryUpdate::RecipientDone& done : step.update.done) {
+        if (done.how != Settled::expired) continue;
+        events_.emit(event::Settled{.ref = source.ref,
+                                    .id = step.update.id,
+                                    .rcpt = source.envelope->recipients[done.index].address.text(),
+                                    .how = "expired",
+                                    .reason = step.update.last_reply});
+    }
+    tell_notices(source.ref, *source.envelope, step.notices, notice_id, "queued");
+    co_return result<void>();
 }
 
-awaitable<bool> Delivery::record(SpoolBatch batch) {
-    // Outcomes may dip into the reserve; where even that fails, the entry stays as it was and is
-    // tried again: a duplicate is then possible, a loss is not.
-    std::vector<std::string> ids;
-    for (const EntryUpdate& update : batch.update) ids.push_back(update.id);
-    const auto said = co_await commit(spool_, std::move(batch));
-    if (said) co_return true;
-    for (const std::string& id : ids) {
-        events_.log(
-            event::Level::error, "spool",
-            fmt::format("the outcome of {} is not recorded: {}", id, said.error().message()));
-        spool_.put_back(id, std::chrono::system_clock::now() + std::chrono::minutes(1));
+awaitable<void> Delivery::settle(UpstreamPool& pool, NoticeSource source, Step step,
+                                 EntryUpdate alone) {
+    auto said = co_await commit_step(source, step);
+    if (said) co_return;
+    const std::string id = step.update.id;
+    events_.log(event::Level::error, "spool",
+                fmt::format("the outcome of {} is not recorded: {}", id, said.error().message()));
+    const bool anything = step.attempted || !alone.done.empty();
+    if (!step.notices.empty() && anything && may_pass(said.error()))
+        said = co_await commit_step(source, {.update = alone, .notices = {}});
+    // Put back now, what was delivered would be delivered again: it stays with us as long as that
+    // may help. The disk that refuses it takes no new mail, either.
+    asio::steady_timer timer(co_await asio::this_coro::executor);
+    const auto until = clock::now() + record_patience;
+    while (!said && anything && may_pass(said.error()) && !pool.hurried() && clock::now() < until) {
+        timer.expires_after(record_pause);
+        (void)co_await timer.async_wait(as_value);
+        said = co_await commit_step(source, {.update = alone, .notices = {}});
     }
-    co_return false;
+    if (!said) {
+        // A duplicate is possible now, a loss is not.
+        spool_.put_back(id, std::chrono::system_clock::now() + not_recorded_pause);
+        co_return;
+    }
+    // Of a failure the next attempt will tell; of a delivery there is none.
+    std::erase_if(step.notices,
+                  [](const Notice& notice) { return notice.action != proto::DsnAction::relayed; });
+    tell_notices(source.ref, *source.envelope, step.notices, "", "none");
 }
 
 }  // namespace postern::relay

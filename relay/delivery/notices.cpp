@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include <fmt/format.h>
 #include <boost/asio/ip/address.hpp>
 
 #include "relay/asio.hpp"
@@ -51,6 +52,10 @@ Original original_of(const std::vector<std::string_view>& pieces) {
 
 }  // namespace
 
+std::string last_word(const proto::Reply& reply) {
+    return fmt::format("{} {} {}", reply.code, reply.enhanced, reply.text);
+}
+
 std::vector<Notice> owed_notices(const proto::Envelope& envelope, const Tally& tally) {
     std::vector<Notice> out;
     const auto add = [&](Tally::Fate fate, proto::DsnAction action) {
@@ -68,6 +73,18 @@ std::vector<Notice> owed_notices(const proto::Envelope& envelope, const Tally& t
     add(Tally::Fate::refused, proto::DsnAction::failed);
     add(Tally::Fate::delivered, proto::DsnAction::relayed);
     return out;
+}
+
+EntryUpdate without_notices(EntryUpdate update, const std::vector<Notice>& notices) {
+    for (const Notice& notice : notices) {
+        if (notice.action == proto::DsnAction::delayed) update.delay_notified = false;
+        if (notice.action != proto::DsnAction::failed) continue;
+        std::erase_if(update.done, [&](const EntryUpdate::RecipientDone& done) {
+            return done.index == notice.recipient;
+        });
+        if (notice.reply.code >= 400) update.last_reply = last_word(notice.reply);
+    }
+    return update;
 }
 
 NewEntry make_notice_entry(const config::Config& config, const NoticeSource& source,

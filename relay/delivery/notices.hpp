@@ -28,10 +28,18 @@ struct Notice {
     std::string reason;
 };
 
+/// A reply as the queue shows it.
+[[nodiscard]] std::string last_word(const proto::Reply& reply);
+
 /// The notices owed for what an attempt settled (RFC 3461 4.1): `failed` for refusals, `relayed`
 /// for deliveries to a path without DSN where SUCCESS was asked for. None for the null
 /// reverse-path.
 [[nodiscard]] std::vector<Notice> owed_notices(const proto::Envelope& envelope, const Tally& tally);
+
+/// What can be recorded where there is no room for the notices: who is owed one of a failure stays
+/// open, for the next attempt to hear it again; what was delivered is settled, or it would be sent
+/// again.
+[[nodiscard]] EntryUpdate without_notices(EntryUpdate update, const std::vector<Notice>& notices);
 
 /// One queue entry that carries all notices, due now. `id` and `random` are fresh references.
 [[nodiscard]] NewEntry make_notice_entry(const config::Config& config, const NoticeSource& source,

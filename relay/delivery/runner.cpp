@@ -10,59 +10,64 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-/// However long nothing is due: a clock that was set, or an entry's age, is noticed by then.
-constexpr std::chrono::seconds longest_sleep{30};
-/// While no path takes mail, how often entries are looked at that a delay notice or the end of
-/// patience may be owed for.
-constexpr std::chrono::minutes aging_interval{10};
+/// So few that mail is dealt without delay once a path takes it again.
+constexpr std::size_t aged_at_a_time = 16;
 
 }  // namespace
 
 QueueRunner::QueueRunner(asio::io_context& context, Spool& spool, Delivery& delivery,
-                         std::function<PathSetPtr()> paths, std::vector<Lane> lanes)
+                         std::function<PathSetPtr()> paths, std::vector<Lane> lanes, Pace pace)
     : context_(context),
       spool_(spool),
       delivery_(delivery),
       paths_(std::move(paths)),
       lanes_(std::move(lanes)),
-      timer_(context) {}
+      timer_(context),
+      pace_(pace) {}
 
-std::size_t QueueRunner::room(SteadyTime now) const {
-    std::size_t connections = 0;
+std::size_t QueueRunner::connections(SteadyTime now) const {
+    std::size_t out = 0;
     for (const PathPtr& path : paths_()->paths) {
-        if (!path->open_breaker(now)) connections += path->settings().upstream.concurrency;
+        if (!path->open_breaker(now)) out += path->settings().upstream.concurrency;
     }
-    const std::size_t busy = running_.load();
-    return connections > busy ? connections - busy : 0;
+    return out;
 }
 
 awaitable<void> QueueRunner::run() {
     while (!stopping_) {
         woken_.store(false);
-        const std::size_t room_now = room(clock::now());
+        const std::size_t all = connections(clock::now());
+        const std::size_t busy = running_.load();
+        const std::size_t room = all > busy ? all - busy : 0;
         std::vector<std::string> due;
-        if (room_now > 0) due = spool_.take_due(std::chrono::system_clock::now(), room_now);
+        if (room > 0) due = spool_.take_due(std::chrono::system_clock::now(), room);
         for (std::string& id : due) {
             running_.fetch_add(1);
             lanes_[next_lane_++ % lanes_.size()](std::move(id));
         }
-        if (!due.empty() && due.size() < room_now) continue;
-        std::chrono::milliseconds sleep = longest_sleep;
-        if (room_now > 0) {
+        if (!due.empty() && due.size() < room) continue;
+        std::chrono::milliseconds sleep = pace_.longest_sleep;
+        if (room > 0) {
             if (const auto next = spool_.next_due()) {
                 const auto left = std::chrono::ceil<std::chrono::milliseconds>(
                     *next - std::chrono::system_clock::now());
-                sleep = std::clamp(left, std::chrono::milliseconds(1),
-                                   std::chrono::milliseconds(longest_sleep));
+                sleep = std::clamp(left, std::chrono::milliseconds(1), pace_.longest_sleep);
             }
         }
-        if (room_now == 0 && clock::now() - aged_ >= aging_interval) {
-            aged_ = clock::now();
-            co_await delivery_.age_waiting();
-        }
+        // Whatever takes mail looks at an entry's age itself, be it busy now.
+        if (all == 0 && co_await age_some()) continue;
         timer_.expires_after(sleep);
         if (!woken_.load() && !stopping_) (void)co_await timer_.async_wait(as_value);
     }
+}
+
+awaitable<bool> QueueRunner::age_some() {
+    if (aging_after_.empty()) {
+        if (clock::now() - aged_ < pace_.aging_interval) co_return false;
+        aged_ = clock::now();
+    }
+    aging_after_ = co_await delivery_.age_waiting(aging_after_, aged_at_a_time);
+    co_return !aging_after_.empty();
 }
 
 void QueueRunner::stop() {

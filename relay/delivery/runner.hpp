@@ -20,8 +20,16 @@ class QueueRunner {
     /// Runs `run_entry(id)` on one thread; the runner is told of its end by done().
     using Lane = std::function<void(std::string id)>;
 
+    struct Pace {
+        /// However long nothing is due: a clock that was set, or an entry's age, is noticed by
+        /// then.
+        std::chrono::milliseconds longest_sleep = std::chrono::seconds(30);
+        /// While no path takes mail, how often entries are looked at that a delay notice or the end
+        /// of patience may be owed for.
+        std::chrono::milliseconds aging_interval = std::chrono::minutes(10);
+    };
     QueueRunner(asio::io_context& context, Spool& spool, Delivery& delivery,
-                std::function<PathSetPtr()> paths, std::vector<Lane> lanes);
+                std::function<PathSetPtr()> paths, std::vector<Lane> lanes, Pace pace);
 
     /// Until stop().
     [[nodiscard]] awaitable<void> run();
@@ -32,7 +40,10 @@ class QueueRunner {
     void done() noexcept;
 
   private:
-    [[nodiscard]] std::size_t room(SteadyTime now) const;
+    /// Connections of the paths that take mail.
+    [[nodiscard]] std::size_t connections(SteadyTime now) const;
+    /// Looks at a few entries' age; true: there are more.
+    [[nodiscard]] awaitable<bool> age_some();
 
     asio::io_context& context_;
     Spool& spool_;
@@ -43,7 +54,9 @@ class QueueRunner {
     std::size_t next_lane_ = 0;
     std::atomic<std::size_t> running_{0};
     std::atomic<bool> woken_{false};
+    const Pace pace_;
     SteadyTime aged_ = std::chrono::steady_clock::now();
+    std::string aging_after_;  ///< Where the round goes on; empty: none is under way.
     bool stopping_ = false;
 };
 

@@ -215,7 +215,10 @@ awaitable<void> Server::probe_paths() {
 }
 
 void Server::account_changed(const std::string& account, auth::Change change) {
-    if (change == auth::Change::suspended || change == auth::Change::released) {
+    // Who adds an account of that name has made sure that none of its mail is left.
+    const bool forgotten = change == auth::Change::added &&
+                           std::ranges::binary_search(spool_->frozen_accounts(), account);
+    if (forgotten || change == auth::Change::suspended || change == auth::Change::released) {
         spool_->freeze(
             account, change == auth::Change::suspended, [this, account](result<void> said) {
                 if (!said) {

@@ -14,6 +14,7 @@
 #include <fmt/format.h>
 #include <openssl/rand.h>
 
+#include "auth/error.hpp"
 #include "auth/key_file.hpp"
 #include "proto/ref.hpp"
 #include "relay/net/offload.hpp"
@@ -133,7 +134,8 @@ Started Server::start() {
         });
     }
     runner_ = std::make_unique<QueueRunner>(
-        house_, *spool_, *delivery_, [this] { return current_.get()->paths; }, std::move(lanes));
+        house_, *spool_, *delivery_, [this] { return current_.get()->paths; }, std::move(lanes),
+        QueueRunner::Pace{});
     runner_ready_.store(runner_.get());
     register_gauges();
     return {};
@@ -350,7 +352,24 @@ Started Server::freeze_as_suspended() {
                          "frozen mail could not be recorded: " + said.error().message());
     };
     for (const std::string& account : spool_->frozen_accounts()) {
-        if (suspended.erase(account) == 0) spool_->freeze(account, false, report);
+        if (suspended.erase(account) != 0) continue;
+        const auto standing = accounts_->find(account);
+        if (!standing && standing.error() != auth::AuthError::not_found) {
+            return fmt::format("the account store cannot be read: {}", standing.error().message());
+        }
+        // Nobody has released the mail of an account that was removed, nor by adding another one.
+        EntrySelector orphaned;
+        orphaned.accounts = {account};
+        if (standing) orphaned.until = (*standing)->created;
+        if (spool_->list(orphaned, 1, {}).empty()) {
+            spool_->freeze(account, false, report);
+            continue;
+        }
+        events_->log(
+            event::Level::warning, "spool",
+            fmt::format("the mail of {0} stays frozen: the account was suspended and then removed; "
+                        "postern queue drop --account {0} takes it out{1}",
+                        account, standing ? ", account release sends it" : ""));
     }
     for (const std::string& account : suspended) spool_->freeze(account, true, report);
     return {};

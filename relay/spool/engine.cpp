@@ -193,15 +193,19 @@ void Engine::drop(const EntrySelector& which, const std::string& reason,
 }
 
 void Engine::freeze(const std::string& account, bool frozen, Callback done) {
-    Operation operation;
     {
         const std::lock_guard lock(shared_->mutex);
         shared_->ledger.set_frozen(account, frozen);
     }
+    record_frozen(std::move(done));
+    if (!frozen) writer_.due_changed();
+}
+
+void Engine::record_frozen(Callback done) {
+    Operation operation;
     operation.freezing = true;
     operation.done = std::move(done);
     writer_.enqueue(std::move(operation));
-    if (!frozen) writer_.due_changed();
 }
 
 std::vector<std::string> Engine::frozen_accounts() const {

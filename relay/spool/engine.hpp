@@ -31,6 +31,7 @@ class Engine final : public Spool {
         const EntrySelector& which, const std::string& reason,
         std::move_only_function<void(boost::system::result<std::vector<EntryInfo>>)> done) override;
     void freeze(const std::string& account, bool frozen, Callback done) override;
+    void record_frozen(Callback done) override;
     [[nodiscard]] std::vector<std::string> frozen_accounts() const override;
     Stats stats() const override;
     void stop() override { writer_.stop(); }

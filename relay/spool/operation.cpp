@@ -117,6 +117,11 @@ struct Apply {
 
 }  // namespace
 
+bool Operation::adds_mail() const noexcept {
+    return adds() && (batch.update.empty() ||
+                      !std::ranges::all_of(batch.add, [](const NewEntry& e) { return e.dsn; }));
+}
+
 std::uint64_t Operation::octets() const noexcept {
     std::uint64_t n = 0;
     for (const BodyPlace& body : bodies) n += body.size;

@@ -27,7 +27,12 @@ struct Operation {
     Spool::Callback done;
     std::optional<Failure> failed;  ///< Already: its body could not be written.
 
+    /// It adds entries: the room that a full disk keeps for outcomes is not for them.
     [[nodiscard]] bool adds() const noexcept { return !batch.add.empty(); }
+    /// It brings something new, which is refused below the reserve and when too much waits. A
+    /// notification in one batch with the outcome that owes it does not: refused, it would take
+    /// the outcome with it, and what was delivered would go out again.
+    [[nodiscard]] bool adds_mail() const noexcept;
     [[nodiscard]] std::uint64_t octets() const noexcept;  ///< Of the bodies.
 };
 

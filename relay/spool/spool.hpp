@@ -64,7 +64,8 @@ struct EntryUpdate {
 };
 
 /// All of a batch becomes durable, or (after a crash at any instant) none of it is found.
-/// An entry may be in a batch once.
+/// An entry may be in a batch once. Notifications beside an update are taken below the reserve and
+/// by a full queue, as the update is; on a disk without any space left they are refused with it.
 struct SpoolBatch {
     std::vector<NewEntry> add;
     std::vector<EntryUpdate> update;
@@ -77,8 +78,8 @@ enum class SpoolError : std::uint8_t {
     damaged,    ///< Checksum or format; of a batch: an id that is none, no recipients, over 1 GiB
     not_found,  ///< No such entry, or (of an update) no such recipient: nothing of the batch is
                 ///< written
-    busy,   ///< The writer's queue is full (batches that add; outcomes are always taken): 452 4.3.1
-    newer,  ///< A format of a later version: refused by name
+    busy,    ///< The writer's queue is full (batches that add mail; outcomes are taken): 452 4.3.1
+    newer,   ///< A format of a later version: refused by name
     exists,  ///< An entry with that id is queued already
 };
 [[nodiscard]] const boost::system::error_category& spool_category() noexcept;
@@ -195,6 +196,8 @@ class Spool {
     /// Freezes (or thaws) an account's entries, those it has and those to come: in memory at once,
     /// and recorded.
     virtual void freeze(const std::string& account, bool frozen, Callback done) = 0;
+    /// Whether what is frozen now is recorded, told once it is; freezes and thaws nothing.
+    virtual void record_frozen(Callback done) = 0;
     /// Accounts that are frozen now.
     [[nodiscard]] virtual std::vector<std::string> frozen_accounts() const = 0;
 

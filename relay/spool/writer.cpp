@@ -36,7 +36,7 @@ Writer::Writer(Shared& shared, SegmentLog::Settings settings, LogEnd end)
 }
 
 void Writer::enqueue(Operation operation) {
-    const bool adds = operation.adds();
+    const bool adds = operation.adds_mail();
     const bool has_files = std::ranges::any_of(
         operation.bodies, [](const BodyPlace& b) { return b.kind == BodyPlace::Kind::file; });
     {
@@ -176,7 +176,7 @@ Writer::Group Writer::gather() {
         if (operation.failed) {
             tell_failed(*operation.failed);
             error = error_of(*operation.failed);
-        } else if (operation.adds() && !enough_space(operation)) {
+        } else if (operation.adds_mail() && !enough_space(operation)) {
             error = SpoolError::full;
         } else if (operation.adds() && no_room_ && Clock::now() < next_try_) {
             error = error_of(*no_room_);
@@ -314,7 +314,7 @@ void Writer::answer_all(Group& group, result<void> result) {
 }
 
 void Writer::answer(Operation& operation, result<void> result) {
-    if (operation.adds()) {
+    if (operation.adds_mail()) {
         const std::lock_guard lock(mutex_);
         --adding_;
     }

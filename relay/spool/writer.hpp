@@ -31,8 +31,8 @@ class Writer {
     Writer& operator=(const Writer&) = delete;
     ~Writer() { stop(); }
 
-    /// Takes an operation. Refuses it (its callback runs here) after stop(), and, if it adds, when
-    /// too many wait.
+    /// Takes an operation. Refuses it (its callback runs here) after stop(), and, if it adds mail,
+    /// when too many wait.
     void enqueue(Operation operation);
     /// Something may be due earlier than before: tells the observer, from the writer's thread.
     void due_changed();
@@ -83,7 +83,7 @@ class Writer {
     std::mutex mutex_;  ///< Of the six that follow.
     std::condition_variable wake_;
     std::deque<std::unique_ptr<Operation>> queue_;
-    std::size_t adding_ = 0;  ///< Batches that add, taken and not answered.
+    std::size_t adding_ = 0;  ///< Batches that add mail, taken and not answered.
     bool due_changed_ = false;
     bool refusing_ = false;
     bool stopping_ = false;

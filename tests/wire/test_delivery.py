@@ -291,6 +291,50 @@ def test_what_the_upstream_does_not_offer_is_never_sent(place: Place) -> None:
         mail.recipients == [ANN] and b"Action: relayed" in mail.raw for mail in sink.mails()), 20)
 
 
+def test_below_the_reserve_what_was_delivered_is_not_sent_again(place: Place) -> None:
+    """The reports that the deliveries owe are written all the same: refused, they would take the outcomes with them."""
+    sink = place.sink()
+    sink.options += ["--no-dsn"]
+    sink.start("rcpt:451")
+    relay = place.relay({**quick("spool"), "upstream": [upstream(sink)]})
+    relay.add_account()
+    relay.start()
+    assert "queued as" in send(relay, "bob@example.org", "eve@example.org", subject="one refused")
+    with relay.logged_in() as client:
+        client.ask("MAIL FROM:<ann@example.net>")
+        assert client.ask("RCPT TO:<bob@example.org> NOTIFY=SUCCESS").code == 250
+        assert client.data(a_message(subject="success asked")).code == 250
+    relay.configure({"spool": {"reserve": "16TiB"}})
+    relay.cli("reload")
+    with relay.logged_in() as client:
+        assert client.ask("MAIL FROM:<ann@example.net>").heading == "452 4.3.1"
+    sink.restart("rcpt:550:eve@example.org")
+    wait_for("an empty queue", lambda: relay.queue() == [], 60)
+    assert subjects(sink).count("one refused") == 1 and subjects(sink).count("success asked") == 1
+    reports = [mail.raw for mail in sink.mails() if mail.recipients == [ANN]]
+    assert sorted(b"Action: failed" in raw for raw in reports) == [False, True]
+    assert sorted(b"Action: relayed" in raw for raw in reports) == [False, True]
+
+
+def test_below_the_reserve_a_late_answer_settles_the_mail(place: Place) -> None:
+    sink = place.sink()
+    sink.options += ["--no-dsn"]
+    sink.start("dot:slow=4")
+    relay = place.relay({**quick(cut_through_deadline="1s"), "upstream": [upstream(sink)]})
+    relay.add_account()
+    relay.start()
+    with relay.logged_in(timeout=40) as client:
+        client.ask("MAIL FROM:<ann@example.net>")
+        assert client.ask("RCPT TO:<bob@example.org> NOTIFY=SUCCESS").code == 250
+        assert "queued as" in str(client.data(a_message(subject="late")))
+    assert [entry["state"] for entry in relay.queue()] == ["in_doubt"]
+    relay.configure({"spool": {"reserve": "16TiB"}})
+    relay.cli("reload")
+    wait_for("an empty queue", lambda: relay.queue() == [], 40)
+    assert subjects(sink).count("late") == 1
+    assert any(mail.recipients == [ANN] and b"Action: relayed" in mail.raw for mail in sink.mails())
+
+
 def test_giving_up_returns_the_mail(place: Place) -> None:
     relay, sink = place.pair(quick(retry={"first": "1s", "factor": 1.0, "max": "1s", "jitter": 0.0,
                                           "give_up": "3s", "warn_after": "2s"}), "rcpt:451:bob@example.org")

@@ -154,6 +154,42 @@ def test_frozen_mail_stays_frozen_over_a_restart_and_a_kill(place: Place) -> Non
     sink.wait_for_mails(2, 30)
 
 
+def test_frozen_mail_of_a_removed_account_goes_nowhere_until_it_is_dropped(place: Place) -> None:
+    relay, sink = loaded(place, 2)
+    relay.cli("account", "suspend", ANN)
+    relay.cli("account", "remove", ANN)
+    sink.restart()
+    relay.restart()
+    relay.cli("queue", "retry", "--all", expect=None)
+    assert [e["state"] for e in relay.queue()] == ["frozen"] * 2
+
+    refused = relay.cli("account", "add", ANN, "--password-stdin", stdin="new\n", expect=None)
+    assert refused.returncode == 1 and f"postern queue drop --account {ANN}" in refused.stderr, refused.stderr
+    relay.cli("queue", "drop", "--account", ANN)
+    assert relay.queue() == [] and sink.mails() == []
+    relay.add_account(ANN, "new")
+    with relay.logged_in(ANN, "new") as client:
+        assert client.submit(ANN, ["new@example.org"], a_message()).code == 250
+    assert sink.wait_for_mails(1, 30)[0].recipients == ["new@example.org"]
+
+
+def test_an_account_that_is_added_again_sends_no_mail_of_its_namesake(place: Place) -> None:
+    """Added while no relay ran: nobody looked at the queue. What it sends waits with the rest for a word."""
+    relay, sink = loaded(place, 1)
+    relay.cli("account", "suspend", ANN)
+    relay.cli("account", "remove", ANN)
+    relay.stop()
+    relay.add_account()
+    sink.restart()
+    relay.start()
+    relay.cli("queue", "retry", "--all", expect=None)
+    assert [e["state"] for e in relay.queue()] == ["frozen"] and sink.mails() == []
+    relay.cli("account", "release", ANN)
+    relay.cli("queue", "retry", "--all")
+    sink.wait_for_mails(1, 30)
+    assert relay.cli("account", "release", ANN, expect=None).returncode == 1
+
+
 def _segments(relay: Relay) -> list[Path]:
     return sorted(path for path in (relay.state / "spool").rglob("*") if path.is_file() and path.stat().st_size)
 

@@ -137,6 +137,54 @@ TEST_CASE("a suspension that the spool cannot record is told as our failure") {
     CHECK(f.call("GET", "/api/v1/account/ann@example.net").json["state"] == "suspended");
 }
 
+TEST_CASE("a release that comes while a suspension is recorded has the last word") {
+    Fixture f;
+    REQUIRE(f.call("POST", "/api/v1/account", R"({"account":"ann@example.net","no_password":true})")
+                .status == 200);
+    f.spool.meanwhile = [&] {
+        CHECK(f.call("POST", "/api/v1/account/ann@example.net/release").status == 200);
+    };
+    CHECK(f.call("POST", "/api/v1/account/ann@example.net/suspend").status == 200);
+    CHECK(f.call("GET", "/api/v1/account/ann@example.net").json["state"] == "active");
+    CHECK(f.spool.frozen_accounts().empty());
+}
+
+TEST_CASE("no account takes a name with frozen mail of one that was removed") {
+    Fixture f;
+    const std::string ann = R"({"account":"Ann@example.net","no_password":true})";
+    REQUIRE(f.call("POST", "/api/v1/account", ann).status == 200);
+    REQUIRE(f.call("POST", "/api/v1/account/ann@example.net/suspend").status == 200);
+    f.spool.add("01A", "ann@example.net", relay::EntryState::frozen);
+    f.spool.add("01B", "bob@example.net");
+    // As long as the account is there, that is what the answer says.
+    CHECK(f.call("POST", "/api/v1/account", ann).json["detail"] == "the account is there already");
+    REQUIRE(f.call("DELETE", "/api/v1/account/ann@example.net").status == 200);
+
+    const auto refused = f.call("POST", "/api/v1/account", ann);
+    CHECK(refused.status == 409);
+    CHECK(refused.json["code"] == "conflict");
+    CHECK(refused.json["field"] == "account");
+    const std::string detail = refused.json["detail"];
+    CHECK(detail.starts_with("1 message "));
+    CHECK(detail.ends_with("postern queue drop --account ann@example.net"));
+    CHECK(f.call("GET", "/api/v1/account/ann@example.net").status == 404);
+
+    REQUIRE(f.call("POST", "/api/v1/queue/drop", R"({"account":["ann@example.net"]})")
+                .json["changed"] == 1);
+    CHECK(f.call("POST", "/api/v1/account", ann).status == 200);
+}
+
+TEST_CASE("mail that is frozen without a suspension is released, once") {
+    Fixture f;
+    REQUIRE(f.call("POST", "/api/v1/account", R"({"account":"ann@example.net","no_password":true})")
+                .status == 200);
+    f.spool.now_frozen.insert("ann@example.net");
+    CHECK(f.call("POST", "/api/v1/account/ann@example.net/release").status == 200);
+    CHECK(f.spool.frozen_accounts().empty());
+    CHECK(f.events.of<relay::event::Release>().size() == 1);
+    CHECK(f.call("POST", "/api/v1/account/ann@example.net/release").status == 409);
+}
+
 TEST_CASE("a list comes in pages to its end") {
     const Fixture f;
     for (int i = 0; i < 7; ++i) {

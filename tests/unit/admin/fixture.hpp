@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -57,6 +60,8 @@ class MemorySpool final : public relay::Spool {
   public:
     std::vector<relay::EntryInfo> entries;
     std::vector<std::pair<std::string, bool>> frozen;
+    std::set<std::string> now_frozen;
+    std::function<void()> meanwhile;  ///< Happens while a change waits for its record.
     boost::system::error_code fails;
 
     void add(const std::string& id, const std::string& account,
@@ -130,10 +135,22 @@ class MemorySpool final : public relay::Spool {
     }
     void freeze(const std::string& account, bool on, Callback done) override {
         frozen.emplace_back(account, on);
+        if (on) {
+            now_frozen.insert(account);
+        } else {
+            now_frozen.erase(account);
+        }
         if (fails) return done(fails);
         done({});
     }
-    [[nodiscard]] std::vector<std::string> frozen_accounts() const override { return {}; }
+    void record_frozen(Callback done) override {
+        if (meanwhile) std::exchange(meanwhile, nullptr)();
+        if (fails) return done(fails);
+        done({});
+    }
+    [[nodiscard]] std::vector<std::string> frozen_accounts() const override {
+        return {now_frozen.begin(), now_frozen.end()};
+    }
     [[nodiscard]] Stats stats() const override { return {}; }
     void stop() override {}
 };
@@ -145,6 +162,7 @@ struct Fixture {
     MemorySpool spool;
     Kept events;
     relay::admin::Ports ports;
+    std::shared_ptr<const auth::AccountStore::Listener> listener;
 
     Fixture() {
         auth::StoreSettings settings;
@@ -152,6 +170,11 @@ struct Fixture {
         auto opened = auth::AccountStore::open(std::move(settings));
         REQUIRE(opened.has_value());
         accounts = std::move(*opened);
+        // As the relay does.
+        listener = accounts->subscribe([this](std::string_view account, auth::Change change) {
+            if (change == auth::Change::suspended || change == auth::Change::released)
+                spool.freeze(std::string(account), change == auth::Change::suspended, [](auto) {});
+        });
         ports.accounts = accounts.get();
         ports.spool = &spool;
         ports.events = &events;

@@ -1,52 +1,120 @@
 #include "relay/delivery/notices.hpp"
 
-#include "tests/catch.hpp"
+#include "bench.hpp"
 
 using namespace postern;
+using relay::EntryUpdate;
 using relay::Notice;
+using relay::Settled;
+using relay::SpoolBatch;
+using relay::SpoolError;
+using test::Bench;
 
 namespace {
 
-relay::config::Upstream upstream(std::string name, std::string host) {
-    relay::config::Upstream out;
-    out.name = std::move(name);
-    out.address.host = std::move(host);
+std::vector<std::uint32_t> settled(const EntryUpdate& update) {
+    std::vector<std::uint32_t> out;
+    for (const auto& done : update.done) out.push_back(done.index);
     return out;
 }
 
-/// The text of a notice that `remote` refused a recipient.
-std::string notice_of(const relay::config::Config& config, const std::string& remote) {
-    proto::Envelope envelope;
-    envelope.mail_from = proto::Address{"ann", "example.net"};
-    envelope.recipients.push_back({.address = {"bob", "example.org"}, .notify = {}, .orcpt = {}});
-    const relay::NoticeSource source{.ref = "REF",
-                                     .account = "ann@example.net",
-                                     .customer = "",
-                                     .envelope = &envelope,
-                                     .pieces = {"Subject: x\r\n\r\n"},
-                                     .received = {}};
-    Notice notice;
-    notice.reply = {.code = 550, .enhanced = "5.1.1", .text = "no", .close_after = false};
-    notice.remote = remote;
-    const relay::NewEntry entry =
-        relay::make_notice_entry(config, source, {notice}, "ID", "boundary", {});
-    std::string text;
-    for (const std::string_view piece : entry.pieces) text += piece;
-    return text;
+/// An entry that no path will ever take: the first recipient is owed a notice of it, the second
+/// is not.
+void never_taken(Bench& bench) {
+    auto& loaded = bench.entry("01A");
+    loaded.entry.attempts = 3;
+    loaded.entry.envelope.recipients.push_back(
+        {.address = {"eve", "example.org"}, .notify = proto::Notify{.never = true}, .orcpt = {}});
+    loaded.open = {0, 1};
 }
 
 }  // namespace
 
-TEST_CASE("a notification names the host that said the reply, not our name for the path") {
-    relay::config::Config config;
-    config.server.hostname = "relay.example";
-    config.server.contact = "postmaster@example.net";
-    config.upstream = {upstream("primary", "smtp.provider.example"),
-                       upstream("fallback", "192.0.2.1"), upstream("standby", "2001:db8::1")};
-    CHECK(notice_of(config, "primary").contains("Remote-MTA: dns; smtp.provider.example\r\n"));
-    CHECK(notice_of(config, "primary").contains("smtp.provider.example said: 550 5.1.1 no"));
-    CHECK(notice_of(config, "fallback").contains("Remote-MTA: dns; [192.0.2.1]\r\n"));
-    CHECK(notice_of(config, "standby").contains("Remote-MTA: dns; [IPv6:2001:db8::1]\r\n"));
-    CHECK(notice_of(config, "gone").contains("Remote-MTA: dns; gone\r\n"));
-    CHECK_FALSE(notice_of(config, "").contains("Remote-MTA"));
+TEST_CASE("without its notices, what was delivered is settled and what failed stays open") {
+    EntryUpdate update;
+    update.done = {{0, Settled::delivered},
+                   {1, Settled::refused},
+                   {2, Settled::expired},
+                   {3, Settled::refused},
+                   {4, Settled::delivered}};
+    update.last_reply = "451 4.3.0 later";
+    update.delay_notified = true;
+    const std::vector<Notice> notices{{.recipient = 1,
+                                       .action = proto::DsnAction::failed,
+                                       .reply = {550, "5.1.1", "no such user", false},
+                                       .remote = "primary",
+                                       .reason = {}},
+                                      {.recipient = 2,
+                                       .action = proto::DsnAction::failed,
+                                       .reply = {},
+                                       .remote = {},
+                                       .reason = {}},
+                                      {.recipient = 4,
+                                       .action = proto::DsnAction::relayed,
+                                       .reply = {},
+                                       .remote = {},
+                                       .reason = {}}};
+    const EntryUpdate alone = relay::without_notices(update, notices);
+    CHECK(settled(alone) == std::vector<std::uint32_t>{0, 3, 4});
+    CHECK(alone.last_reply == "550 5.1.1 no such user");
+    CHECK(alone.delay_notified);
+
+    const Notice late{.recipient = 0,
+                      .action = proto::DsnAction::delayed,
+                      .reply = {},
+                      .remote = {},
+                      .reason = {}};
+    CHECK_FALSE(relay::without_notices(update, {late}).delay_notified);
+}
+
+TEST_CASE("an outcome is recorded alone where its notification is refused") {
+    Bench bench;
+    never_taken(bench);
+    bench.spool.says = [](const SpoolBatch& batch) -> boost::system::error_code {
+        if (batch.add.empty()) return {};
+        return SpoolError::full;
+    };
+    bench.run(bench.delivery.run_entry(bench.pool, "01A"));
+    REQUIRE(bench.spool.taken.size() == 1);
+    const SpoolBatch& batch = bench.spool.taken[0];
+    CHECK(batch.add.empty());
+    REQUIRE(batch.update.size() == 1);
+    CHECK(settled(batch.update[0]) == std::vector<std::uint32_t>{1});
+    CHECK(batch.update[0].attempts == 3);
+    CHECK(batch.update[0].next_attempt > std::chrono::system_clock::now());
+    CHECK(bench.spool.put_backs.empty());
+    CHECK(bench.events.of<relay::event::Dsn>().empty());
+}
+
+TEST_CASE("an outcome that the spool refuses is tried again before the entry is put back") {
+    Bench bench;
+    never_taken(bench);
+    int refused = 0;
+    bench.spool.says = [&](const SpoolBatch&) -> boost::system::error_code {
+        if (refused++ < 3) return SpoolError::write;
+        return {};
+    };
+    bench.run(bench.delivery.run_entry(bench.pool, "01A"));
+    CHECK(bench.spool.taken.size() == 1);
+    CHECK(bench.spool.put_backs.empty());
+
+    // One that is gone by now is not waited for.
+    bench.spool.taken.clear();
+    bench.spool.says = [](const SpoolBatch&) -> boost::system::error_code {
+        return SpoolError::not_found;
+    };
+    bench.run(bench.delivery.run_entry(bench.pool, "01A"));
+    CHECK(bench.spool.taken.empty());
+    CHECK(bench.spool.put_backs == std::vector<std::string>{"01A"});
+}
+
+TEST_CASE("who shuts down waits for no spool") {
+    Bench bench;
+    never_taken(bench);
+    bench.spool.says = [&](const SpoolBatch&) -> boost::system::error_code {
+        bench.pool.hurry(std::chrono::steady_clock::now());
+        return SpoolError::write;
+    };
+    bench.run(bench.delivery.run_entry(bench.pool, "01A"));
+    CHECK(bench.spool.put_backs == std::vector<std::string>{"01A"});
 }

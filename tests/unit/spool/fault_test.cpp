@@ -263,6 +263,54 @@ TEST_CASE("mail that would dip into the reserve is refused unless it was promise
     CHECK(commit(*spool, adding(make_entry("01A", 400'000))));
     *promise = Spool::Reservation();
     CHECK(commit(*spool, adding(make_entry("01B", 400'000))).error() == SpoolError::full);
-    CHECK(commit(*spool, updating(delivery("01A"))));
+    REQUIRE(commit(*spool, updating(delivery("01A"))));
     CHECK(told.get([](Told& t) { return t.failed; }) == std::vector<std::string>{"full"});
+}
+
+TEST_CASE("below the reserve an outcome is taken with the notification that it owes", "[spool]") {
+    SimulatedFileSystem fs;
+    fs.set_capacity(3U << 20U);
+    Told told;
+    auto spool = open_spool(fs, told);
+    REQUIRE(commit(*spool, adding(make_entry("01A", 1000, 2))));
+    REQUIRE(eventually([&] { return std::ranges::count(fs.names(root), "spare") == 1; }));
+    fs.put("/elsewhere/x", std::string(2U << 20U, 'x'));
+    REQUIRE(eventually([&] { return spool->stats().free_bytes < (1U << 20U); }));
+    auto notice = make_entry("01N");
+    CHECK(commit(*spool, adding(notice)).error() == SpoolError::full);
+    notice.dsn = true;
+    auto batch = updating(delivery("01A", {0}));
+    batch.add.push_back(notice);
+    CHECK(commit(*spool, std::move(batch)));
+    // Mail has no such way in.
+    batch = updating(delivery("01A", {1}));
+    batch.add.push_back(make_entry("01M"));
+    CHECK(commit(*spool, std::move(batch)).error() == SpoolError::full);
+    CHECK(ids(*spool) == std::vector<std::string>{"01A", "01N"});
+}
+
+TEST_CASE("on a disk without space a notification leaves the rest to the outcomes", "[spool]") {
+    SimulatedFileSystem fs;
+    Told told;
+    auto settings = small_settings();
+    settings.segment_size = 256U << 10U;
+    auto spool = open_spool(fs, told, settings);
+    for (int i = 100; i < 120; ++i) {
+        REQUIRE(commit(*spool, adding(make_entry("01" + std::to_string(i), 3000))));
+    }
+    REQUIRE(eventually([&] { return std::ranges::count(fs.names(root), "spare") == 1; }));
+    fs.set_capacity(0);
+    const auto entries = ids(*spool);
+    int refused = 0;
+    for (int i = 0; i < 80; ++i) {
+        auto batch = updating(deferral(entries[0], 1, at(60s)));
+        batch.add.push_back(make_entry("02" + std::to_string(i), 6000));
+        batch.add.back().dsn = true;
+        const auto r = commit(*spool, std::move(batch));
+        if (r) continue;
+        CHECK(r.error() == SpoolError::full);
+        ++refused;
+    }
+    CHECK(refused > 20);
+    for (const std::string& id : entries) CHECK(commit(*spool, updating(delivery(id))));
 }

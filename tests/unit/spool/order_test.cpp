@@ -100,6 +100,7 @@ TEST_CASE("a full queue refuses mail at once, and never an outcome", "[spool]") 
     settings.max_queued_batches = 4;
     auto spool = open_spool(fs, told, settings);
     REQUIRE(commit(*spool, adding(make_entry("00"))));
+    REQUIRE(commit(*spool, adding(make_entry("0X"))));
     std::mutex gate;
     gate.lock();
     std::atomic<bool> waiting = false;
@@ -120,11 +121,19 @@ TEST_CASE("a full queue refuses mail at once, and never an outcome", "[spool]") 
                           }
                       });
     }
+    // A notification goes with the outcome that owes it.
+    std::atomic<bool> noticed = false;
+    auto outcome = updating(delivery("0X"));
+    outcome.add.push_back(make_entry("0Y"));
+    outcome.add.back().dsn = true;
+    spool->commit(std::move(outcome),
+                  [&](boost::system::result<void> r) { noticed = r.has_value(); });
     std::atomic<bool> ended = false;
     spool->commit(updating(delivery("00")),
                   [&](boost::system::result<void> r) { ended = r.has_value(); });
     gate.unlock();
     REQUIRE(eventually([&] { return ended && busy + fine == 10; }));
+    CHECK(noticed);
     CHECK(busy >= 5);
     CHECK(fine >= 4);
 }
