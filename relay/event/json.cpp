@@ -268,8 +268,9 @@ bool is_written(const Payload& what) noexcept {
 
 std::vector<std::string_view> written_names() {
     std::vector<std::string_view> out;
-    const auto add = [&]<std::size_t... i>(std::index_sequence<i...>) {
-        ((Written<std::variant_alternative_t<i, Payload>> ? out.push_back(event_names[i]) : void()),
+    const auto add = [&]<std::size_t... Index>(std::index_sequence<Index...>) {
+        ((Written<std::variant_alternative_t<Index, Payload>> ? out.push_back(event_names[Index])
+                                                              : void()),
          ...);
     };
     add(std::make_index_sequence<event_names.size()>{});
