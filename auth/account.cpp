@@ -52,6 +52,17 @@ result<Owned> parse_owned(const std::vector<std::string>& texts) {
     return owned;
 }
 
+const Credential* find_credential(const AccountRecord& account, std::string_view name) noexcept {
+    const auto at = std::ranges::find(account.credentials, name, &Credential::name);
+    return at != account.credentials.end() ? &*at : nullptr;
+}
+
+const Verifier* shared_verifier(const AccountRecord& account) noexcept {
+    const auto at = std::ranges::find_if(
+        account.credentials, [](const Credential& c) { return c.verifier.has_value(); });
+    return at != account.credentials.end() ? &*at->verifier : nullptr;
+}
+
 bool may_act_as(const AccountRecord& account, std::string_view name) noexcept {
     return name == account.name || holds(account.authzids, name);
 }

@@ -18,11 +18,13 @@ using Time = std::chrono::system_clock::time_point;
 
 inline constexpr std::string_view default_plan = "transactional";
 
-/// A named secret of an account. The first password of an account has the empty name.
+/// A named secret of an account. The first password of an account has the empty name. All that
+/// have a verifier share one salt and one round count, so that one derivation tries them all.
 struct Credential {
     std::int64_t id = 0;
     std::string name;
     std::string kind = "password";
+    std::string plan;  ///< Limits of its own, beside the account's; empty: none.
     std::optional<Verifier> verifier;
     Time created;
 };
@@ -73,6 +75,12 @@ struct AccountRecord {
 };
 using AccountPtr = std::shared_ptr<const AccountRecord>;
 
+/// Null: it has none of that name.
+[[nodiscard]] const Credential* find_credential(const AccountRecord& account,
+                                                std::string_view name) noexcept;
+/// One of its verifiers, for the salt and round count that all of them share; null: it has none.
+[[nodiscard]] const Verifier* shared_verifier(const AccountRecord& account) noexcept;
+
 /// May the account act as that login name (normalised)?
 [[nodiscard]] bool may_act_as(const AccountRecord& account, std::string_view name) noexcept;
 
@@ -81,6 +89,11 @@ struct AccountView {
     AccountPtr account;
     std::optional<Time> last_login;
     std::string last_source;
+    struct Used {
+        Time t;
+        std::string source;
+    };
+    std::map<std::string, Used, std::less<>> used;  ///< By credential.
 };
 
 }  // namespace postern::auth

@@ -54,8 +54,8 @@ std::optional<Verifier> verifier_in(const Statement& row, int first) {
 
 Outcome read_credentials(Database& database, AccountRecord& account) {
     Statement rows = database.prepare(
-        "SELECT id, name, kind, created, salt, iterations, stored_key, server_key FROM credential "
-        "WHERE account_id = ? ORDER BY name");
+        "SELECT id, name, kind, created, plan, salt, iterations, stored_key, server_key "
+        "FROM credential WHERE account_id = ? ORDER BY name");
     rows.bind(account.id);
     while (rows.row()) {
         Credential credential;
@@ -63,8 +63,9 @@ Outcome read_credentials(Database& database, AccountRecord& account) {
         credential.name = rows.text(1);
         credential.kind = rows.text(2);
         credential.created = from_ms(rows.number(3));
-        if (!rows.null(4)) {
-            credential.verifier = verifier_in(rows, 4);
+        credential.plan = rows.text(4);
+        if (!rows.null(5)) {
+            credential.verifier = verifier_in(rows, 5);
             if (!credential.verifier) return AuthError::store_damaged;
         }
         account.credentials.push_back(std::move(credential));
@@ -248,23 +249,33 @@ Outcome write_authzids(Database& database, std::int64_t id, const std::vector<st
     return {};
 }
 
-Outcome write_password(Database& database, std::int64_t id, const std::optional<Verifier>& verifier,
-                       Time now) {
-    if (!verifier)
-        return run_for(database, "DELETE FROM credential WHERE account_id = ? AND name = ''", id);
+Outcome write_credential(Database& database, std::int64_t id, std::string_view name,
+                         const Verifier& verifier, std::string_view plan, Time now) {
     return database
         .prepare(
             "INSERT OR REPLACE INTO credential "
-            "(account_id, name, kind, salt, iterations, stored_key, server_key, created) "
-            "VALUES (?, '', 'password', ?, ?, ?, ?, ?)")
+            "(account_id, name, kind, plan, salt, iterations, stored_key, server_key, created) "
+            "VALUES (?, ?, 'password', ?, ?, ?, ?, ?, ?)")
         .bind(id)
-        .bind_blob(verifier->salt)
-        .bind(std::int64_t{verifier->iterations})
-        .bind_blob(view(verifier->stored_key))
-        .bind_blob(view(verifier->server_key))
+        .bind(name)
+        .bind(plan)
+        .bind_blob(verifier.salt)
+        .bind(std::int64_t{verifier.iterations})
+        .bind_blob(view(verifier.stored_key))
+        .bind_blob(view(verifier.server_key))
         .bind(to_ms(now))
         .run()
         .error();
+}
+
+Outcome delete_credential(Database& database, std::int64_t id, std::string_view name) {
+    for (const std::string_view sql :
+         {"DELETE FROM credential WHERE account_id = ? AND name = ?",
+          "DELETE FROM last_login WHERE account_id = ? AND credential = ?"}) {
+        if (const Outcome error = database.prepare(sql).bind(id).bind(name).run().error())
+            return error;
+    }
+    return {};
 }
 
 Outcome write_suspension(Database& database, std::int64_t id, const SuspensionRequest& why,

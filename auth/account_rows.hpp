@@ -34,9 +34,11 @@ using Outcome = boost::system::error_code;
                                   const std::map<std::string, std::string>& rules);
 [[nodiscard]] Outcome write_authzids(Database& database, std::int64_t id,
                                      const std::vector<std::string>& names);
-/// The first password (empty name); unset removes it.
-[[nodiscard]] Outcome write_password(Database& database, std::int64_t id,
-                                     const std::optional<Verifier>& verifier, Time now);
+/// In place of one of that name.
+[[nodiscard]] Outcome write_credential(Database& database, std::int64_t id, std::string_view name,
+                                       const Verifier& verifier, std::string_view plan, Time now);
+/// With what is known of its use.
+[[nodiscard]] Outcome delete_credential(Database& database, std::int64_t id, std::string_view name);
 [[nodiscard]] Outcome write_suspension(Database& database, std::int64_t id,
                                        const SuspensionRequest& why, Time now);
 [[nodiscard]] Outcome delete_suspension(Database& database, std::int64_t id);

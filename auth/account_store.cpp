@@ -9,6 +9,7 @@
 
 #include "auth/account_rows.hpp"
 #include "auth/account_store_impl.hpp"
+#include "auth/login_name.hpp"
 #include "auth/saslprep.hpp"
 #include "auth/schema.hpp"
 #include "proto/address.hpp"
@@ -139,8 +140,12 @@ result<AccountPtr> AccountStore::add(const NewAccount& account, Time now) {
     const auto authzids = account_names(account.authzids);
     if (!authzids) return authzids.error();
     if (const Outcome error = check_rules(account.rules, false)) return error;
-    const auto verifier = impl_->verifier_of(account.password);
-    if (!verifier) return verifier.error();
+    std::optional<Verifier> verifier;
+    if (account.password) {
+        auto made = impl_->verifier_of(*account.password, nullptr, {});
+        if (!made) return made.error();
+        verifier = std::move(*made);
+    }
 
     return impl_->change(
         *name, Change::added, [&](Database& db, const AccountPtr&) -> result<std::int64_t> {
@@ -151,7 +156,10 @@ result<AccountPtr> AccountStore::add(const NewAccount& account, Time now) {
             if (const Outcome error = write_owned(db, *id, *owned)) return error;
             if (const Outcome error = write_rules(db, *id, account.rules)) return error;
             if (const Outcome error = write_authzids(db, *id, *authzids)) return error;
-            if (const Outcome error = write_password(db, *id, *verifier, now)) return error;
+            if (verifier) {
+                if (const Outcome error = write_credential(db, *id, {}, *verifier, {}, now))
+                    return error;
+            }
             return id;
         });
 }
@@ -166,8 +174,6 @@ result<AccountPtr> AccountStore::set(std::string_view name, const AccountChange&
     const auto authzids = account_names(change.authzids.value_or(std::vector<std::string>()));
     if (!authzids) return authzids.error();
     if (const Outcome error = check_rules(change.rules, true)) return error;
-    const auto verifier = impl_->verifier_of(change.password);
-    if (!verifier) return verifier.error();
     const bool new_password = change.password || change.drop_password;
 
     return impl_->change(
@@ -188,11 +194,53 @@ result<AccountPtr> AccountStore::set(std::string_view name, const AccountChange&
                 if (const Outcome error = write_authzids(db, id, *authzids)) return error;
             }
             if (const Outcome error = write_rules(db, id, change.rules)) return error;
-            if (new_password) {
-                if (const Outcome error = write_password(db, id, *verifier, now)) return error;
+            if (change.drop_password) {
+                if (const Outcome error = delete_credential(db, id, {})) return error;
+            }
+            if (change.password) {
+                const auto verifier = impl_->verifier_of(*change.password, account.get(), {});
+                if (!verifier) return verifier.error();
+                if (const Outcome error = write_credential(db, id, {}, *verifier, {}, now))
+                    return error;
             }
             return id;
         });
+}
+
+result<AccountPtr> AccountStore::add_credential(std::string_view name,
+                                                const NewCredential& credential, Time now) {
+    const std::optional<std::string> normalised = normalised_login(name);
+    if (!normalised) return AuthError::not_found;
+    const auto label = normalised_label(credential.name);
+    if (!label) return AuthError::invalid_credential;
+    return impl_->change(*normalised, Change::credential,
+                         [&](Database& db, const AccountPtr& account) -> result<std::int64_t> {
+                             if (find_credential(*account, *label) != nullptr)
+                                 return AuthError::credential_exists;
+                             const auto verifier =
+                                 impl_->verifier_of(credential.password, account.get(), *label);
+                             if (!verifier) return verifier.error();
+                             if (const Outcome error = write_credential(
+                                     db, account->id, *label, *verifier, credential.plan, now))
+                                 return error;
+                             return account->id;
+                         });
+}
+
+result<AccountPtr> AccountStore::revoke_credential(std::string_view name,
+                                                   std::string_view credential) {
+    const std::optional<std::string> normalised = normalised_login(name);
+    if (!normalised) return AuthError::not_found;
+    const auto label = normalised_label(credential);
+    if (!label) return AuthError::no_credential;
+    return impl_->change(*normalised, Change::credential,
+                         [&](Database& db, const AccountPtr& account) -> result<std::int64_t> {
+                             if (find_credential(*account, *label) == nullptr)
+                                 return AuthError::no_credential;
+                             if (const Outcome error = delete_credential(db, account->id, *label))
+                                 return error;
+                             return account->id;
+                         });
 }
 
 result<AccountPtr> AccountStore::passwd(std::string_view name, const proto::Secret& password,

@@ -50,6 +50,13 @@ struct AccountChange {
     std::optional<std::vector<std::string>> authzids;  ///< The whole new list.
 };
 
+/// An app password or an API key: a further password of an account.
+struct NewCredential {
+    std::string name;  ///< As typed; what the login name carries behind the separator.
+    proto::Secret password;
+    std::string plan;  ///< Limits of its own, beside the account's; empty: none.
+};
+
 struct SuspensionRequest {
     std::string rule = "operator";
     std::vector<std::string> reasons;
@@ -69,9 +76,17 @@ struct AccountPage {
     std::optional<std::string> next;  ///< The cursor for the next page; unset: this was the last.
 };
 
-/// What happened to an account. `password`, `suspended` and `removed` end the connections that rest
-/// on it.
-enum class Change : std::uint8_t { added, altered, password, suspended, released, removed };
+/// What happened to an account. `suspended` and `removed` end its connections; `password` and
+/// `credential` those that do not stand any more (stands()).
+enum class Change : std::uint8_t {
+    added,
+    altered,
+    password,
+    credential,  ///< One was added or revoked.
+    suspended,
+    released,
+    removed
+};
 
 /// An (account, source) pair that logged in.
 struct KnownPair {
@@ -119,6 +134,13 @@ class AccountStore {
                                          Time now);
     [[nodiscard]] result<AccountPtr> passwd(std::string_view name, const proto::Secret& password,
                                             Time now);
+    /// credential_exists where there is one of that name.
+    [[nodiscard]] result<AccountPtr> add_credential(std::string_view name,
+                                                    const NewCredential& credential, Time now);
+    /// no_credential where there is none. The first password has no name and is not meant: set()
+    /// drops it.
+    [[nodiscard]] result<AccountPtr> revoke_credential(std::string_view name,
+                                                       std::string_view credential);
     /// Again: the new reason and text replace the old ones.
     [[nodiscard]] result<AccountPtr> suspend(std::string_view name, const SuspensionRequest& why,
                                              Time now);

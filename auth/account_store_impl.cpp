@@ -23,8 +23,8 @@ Outcome AccountStore::Impl::load() {
     if (!number) return number.error();
     cache_.start_at(static_cast<std::uint64_t>(*number));
     Statement rows = reader_->prepare(
-        "SELECT iterations, count(*) FROM credential WHERE iterations IS NOT NULL GROUP BY "
-        "iterations");
+        "SELECT iterations, count(DISTINCT account_id) FROM credential "
+        "WHERE iterations IS NOT NULL GROUP BY iterations");
     while (rows.row())
         counts_[static_cast<unsigned>(rows.number(0))] = static_cast<std::uint64_t>(rows.number(1));
     if (!rows.ok()) return rows.error();
@@ -49,17 +49,19 @@ result<AccountPtr> AccountStore::Impl::find(std::string_view name) {
 }
 
 result<AccountView> AccountStore::Impl::view(AccountPtr account) {
-    AccountView out{std::move(account), std::nullopt, {}};
-    std::optional<LoginBook::Latest> latest = logins_.latest(out.account->name);
-    if (!latest) {
+    AccountView out{std::move(account), std::nullopt, {}, {}};
+    {
         const std::scoped_lock lock(reader_mutex_);
-        const auto read = read_last_login(*reader_, out.account->id);
+        auto read = read_last_logins(*reader_, out.account->id);
         if (!read) return read.error();
-        latest = *read;
+        out.used = std::move(*read);
     }
-    if (latest) {
-        out.last_login = latest->t;
-        out.last_source = std::move(latest->source);
+    for (auto& [credential, used] : logins_.latest(out.account->name))
+        out.used.insert_or_assign(credential, std::move(used));
+    for (const auto& [credential, used] : out.used) {
+        if (out.last_login && *out.last_login > used.t) continue;
+        out.last_login = used.t;
+        out.last_source = used.source;
     }
     return out;
 }
@@ -166,15 +168,20 @@ Outcome AccountStore::Impl::flush(Time forget_before) {
     return logins_.write(*writer_, forget_before);
 }
 
-result<std::optional<Verifier>> AccountStore::Impl::verifier_of(
-    const std::optional<proto::Secret>& password) const {
-    if (!password) return std::optional<Verifier>();
+result<Verifier> AccountStore::Impl::verifier_of(const proto::Secret& password,
+                                                 const AccountRecord* account,
+                                                 std::string_view credential) const {
+    if (account != nullptr) {
+        for (const Credential& other : account->credentials) {
+            if (other.name != credential && other.verifier)
+                return make_verifier(password.reveal(), other.verifier->salt,
+                                     other.verifier->iterations);
+        }
+    }
     std::string salt(salt_octets, '\0');
     settings_.random({reinterpret_cast<unsigned char*>(salt.data()), salt.size()});
-    auto made = make_verifier(password->reveal(), std::move(salt),
-                              iterations_.load(std::memory_order_relaxed));
-    if (!made) return made.error();
-    return std::optional<Verifier>(std::move(*made));
+    return make_verifier(password.reveal(), std::move(salt),
+                         iterations_.load(std::memory_order_relaxed));
 }
 
 std::shared_ptr<const AccountStore::Listener> AccountStore::Impl::subscribe(Listener listener) {
@@ -199,9 +206,7 @@ void AccountStore::Impl::notify(const std::string& name, Change what) {
 void AccountStore::Impl::count(const AccountPtr& before, const AccountPtr& after) {
     const auto each = [](const AccountPtr& account, const auto& act) {
         if (!account) return;
-        for (const Credential& credential : account->credentials) {
-            if (credential.verifier) act(credential.verifier->iterations);
-        }
+        if (const Verifier* const verifier = shared_verifier(*account)) act(verifier->iterations);
     };
     each(before, [&](unsigned iterations) {
         const auto at = counts_.find(iterations);

@@ -38,8 +38,11 @@ class AccountStore::Impl {
     /// One change: whole and durable, or without effect.
     [[nodiscard]] result<AccountPtr> change(const std::string& name, Change what, const Body& body);
     [[nodiscard]] Outcome flush(Time forget_before);
-    [[nodiscard]] result<std::optional<Verifier>> verifier_of(
-        const std::optional<proto::Secret>& password) const;
+    /// With the salt and round count of the account's other credentials, so that one derivation
+    /// tries them all; of its own where there is none (or no account yet: null).
+    [[nodiscard]] result<Verifier> verifier_of(const proto::Secret& password,
+                                               const AccountRecord* account,
+                                               std::string_view credential) const;
 
     [[nodiscard]] std::shared_ptr<const Listener> subscribe(Listener listener);
     [[nodiscard]] std::shared_ptr<const FakeVerifiers::Shares> shares() const;
@@ -58,8 +61,7 @@ class AccountStore::Impl {
     LoginBook logins_;
     std::mutex writer_mutex_;  ///< Taken before any other.
     std::unique_ptr<Database> writer_;
-    std::map<unsigned, std::uint64_t>
-        counts_;  ///< Credentials by round count; under writer_mutex_.
+    std::map<unsigned, std::uint64_t> counts_;  ///< Accounts by round count; under writer_mutex_.
     std::mutex reader_mutex_;
     std::unique_ptr<Database> reader_;
     std::mutex listeners_mutex_;

@@ -27,6 +27,13 @@ class Category final : public boost::system::error_category {
             case AuthError::invalid_password:
                 return "a password must be UTF-8 of 1 to 1024 octets without control or private "
                        "characters";
+            case AuthError::invalid_credential:
+                return "a credential's name must be 1 to 64 letters, digits, dots, underscores or "
+                       "hyphens, the first a letter or a digit";
+            case AuthError::credential_exists:
+                return "the account has a credential of that name";
+            case AuthError::no_credential:
+                return "the account has no credential of that name";
             case AuthError::invalid_rule:
                 return "a rule's mode must be enforce, observe or off";
             case AuthError::key_file:

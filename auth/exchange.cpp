@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "auth/login_name.hpp"
 #include "auth/saslprep.hpp"
 
 namespace postern::auth {
@@ -18,23 +19,12 @@ std::string shown(std::string_view text) {
     return std::string(text.substr(0, size));
 }
 
-const Credential* first_password(const AccountRecord& account) noexcept {
-    const auto at = std::ranges::find_if(
-        account.credentials, [](const Credential& c) { return c.verifier.has_value(); });
-    return at != account.credentials.end() ? &*at : nullptr;
-}
-
-const Credential* credential_named(const AccountRecord& account, std::string_view name) noexcept {
-    const auto at = std::ranges::find(account.credentials, name, &Credential::name);
-    return at != account.credentials.end() ? &*at : nullptr;
-}
-
 }  // namespace
 
 bool stands(const Identity& identity, const AccountRecord* now) noexcept {
     if (now == nullptr || now->suspended || now->id != identity.account->id) return false;
-    const Credential* const then = credential_named(*identity.account, identity.credential);
-    const Credential* const still = credential_named(*now, identity.credential);
+    const Credential* const then = find_credential(*identity.account, identity.credential);
+    const Credential* const still = find_credential(*now, identity.credential);
     return then != nullptr && still != nullptr && then->verifier == still->verifier;
 }
 
@@ -60,8 +50,16 @@ Exchange::Impl::~Impl() {
     end();
 }
 
-Exchange::Impl::Name Exchange::Impl::name_of(std::string_view typed) {
-    return {std::string(typed), normalised_login(typed).value_or(std::string())};
+Exchange::Impl::Name Exchange::Impl::name_of(std::string_view typed) const {
+    LoginName name = parse_login(typed, context_.separator);
+    return {std::string(typed), std::move(name.account), std::move(name.label)};
+}
+
+const Credential* Exchange::Impl::scram_credential() const noexcept {
+    if (!account_) return nullptr;
+    const Credential* const found =
+        find_credential(*account_, name_.label ? *name_.label : std::string_view());
+    return found != nullptr && found->verifier ? found : nullptr;
 }
 
 std::optional<StepResult> Exchange::Impl::try_quick(const std::optional<proto::Secret>& response) {
@@ -144,7 +142,7 @@ std::optional<StepResult> Exchange::Impl::remembered(std::string_view password) 
     if (!account || account->suspended) return std::nullopt;
     std::optional<std::string> prepared = saslprep(password, PrepUse::query);
     if (!prepared) return std::nullopt;
-    std::optional<std::string> credential = backend_.memory.check(*account, *prepared);
+    std::optional<std::string> credential = backend_.memory.check(*account, name_.label, *prepared);
     wipe(prepared->data(), prepared->size());
     if (!credential) return std::nullopt;
     account_ = std::move(account);
@@ -200,8 +198,13 @@ Verifier Exchange::Impl::verifier_to_check() const {
     Verifier verifier =
         backend_.fakes.of(name_.normalised.empty() ? name_.typed : name_.normalised,
                           *backend_.store.iteration_shares(), backend_.store.iterations());
-    const Credential* const credential = account_ ? first_password(*account_) : nullptr;
-    if (credential != nullptr) verifier = *credential->verifier;
+    if (const Credential* const credential = scram_credential()) return *credential->verifier;
+    // A label that is not there shows no other salt than one that is, and a bare name tries all
+    // credentials with the salt that they share.
+    if (const Verifier* const shared = account_ ? shared_verifier(*account_) : nullptr) {
+        verifier.salt = shared->salt;
+        verifier.iterations = shared->iterations;
+    }
     return verifier;
 }
 
@@ -239,7 +242,8 @@ bool Exchange::Impl::password_is_right(std::string_view password) noexcept {
     if (account_ && prepared && !prepared->empty()) {
         for (const Credential& credential : account_->credentials) {
             if (!credential.verifier || credential.verifier->salt != verifier.salt ||
-                credential.verifier->iterations != verifier.iterations)
+                credential.verifier->iterations != verifier.iterations ||
+                (name_.label && credential.name != *name_.label))
                 continue;
             if (!equal_in_constant_time(view(stored), view(credential.verifier->stored_key)))
                 continue;
@@ -264,10 +268,7 @@ StepResult Exchange::Impl::scram_first(std::string_view message) {
     authzid_ = first->authzid;
     if (!load_account()) return fail(Kind::unavailable, store_error_);
     verifier_text_ = verifier_to_check().text();
-    if (account_) {
-        if (const Credential* const credential = first_password(*account_))
-            credential_ = credential->name;
-    }
+    if (const Credential* const credential = scram_credential()) credential_ = credential->name;
     if (const auto refused = binding_refused(*first)) return fail(Kind::bad_credentials, *refused);
     if (!open_connection()) return fail(Kind::unavailable, "Cyrus SASL: out of memory");
     std::string bound = first->header;
@@ -329,8 +330,7 @@ StepResult Exchange::Impl::scram_final(std::string_view message) {
     if (last.kind != SaslConnection::Step::Kind::done) return fail(Kind::unavailable, last.error);
     connection_.reset();
     // A fake's proof cannot be made, but nothing may rest on that alone.
-    if (!account_ || first_password(*account_) == nullptr)
-        return fail(Kind::bad_credentials, "no such account");
+    if (scram_credential() == nullptr) return fail(Kind::bad_credentials, "no such account");
     state_ = State::await_empty;
     return Challenge{step.octets};
 }
@@ -384,7 +384,7 @@ void Exchange::Impl::end() noexcept {
 
 std::optional<std::string> Exchange::Impl::name_in(
     const std::optional<proto::Secret>& response) const {
-    const auto normalised = [](const auto& typed) { return name_of(typed).normalised; };
+    const auto normalised = [this](const auto& typed) { return name_of(typed).normalised; };
     switch (state_) {
         case State::begin:
         case State::await_plain:

@@ -56,9 +56,12 @@ class Exchange::Impl final : private SaslQuestions {
 
     struct Name {
         std::string typed;
-        std::string normalised;  ///< Empty: SASLprep prohibits it; nobody has this name.
+        std::string normalised;  ///< The account's. Empty: nobody can have this name.
+        std::optional<std::string> label;
     };
-    [[nodiscard]] static Name name_of(std::string_view typed);
+    [[nodiscard]] Name name_of(std::string_view typed) const;
+    /// The credential that SCRAM is about; null: there is none.
+    [[nodiscard]] const Credential* scram_credential() const noexcept;
 
     // What memory alone can do, by state.
     [[nodiscard]] StepResult prompt();

@@ -41,7 +41,8 @@ boost::system::error_code write_entry(Database& database, const LoginBook::Entry
 }  // namespace
 
 void LoginBook::note(Entry entry) {
-    std::pair<std::string, std::string> key(entry.account, entry.source);
+    std::tuple<std::string, std::string, std::string> key(entry.account, entry.source,
+                                                          entry.credential);
     const std::scoped_lock lock(mutex_);
     const auto at = pairs_.find(key);
     if (at != pairs_.end()) {
@@ -51,13 +52,16 @@ void LoginBook::note(Entry entry) {
     }
 }
 
-std::optional<LoginBook::Latest> LoginBook::latest(std::string_view account) const {
-    std::optional<Latest> found;
+LoginBook::Used LoginBook::latest(std::string_view account) const {
+    Used found;
     const std::scoped_lock lock(mutex_);
     for (const Pairs* const pairs : {&being_written_, &pairs_}) {
-        for (auto at = pairs->lower_bound({std::string(account), std::string()});
-             at != pairs->end() && at->first.first == account; ++at) {
-            if (!found || found->t <= at->second.t) found = Latest{at->second.t, at->second.source};
+        for (auto at = pairs->lower_bound({std::string(account), {}, {}});
+             at != pairs->end() && at->second.account == account; ++at) {
+            const Entry& entry = at->second;
+            const auto there = found.find(entry.credential);
+            if (there == found.end() || there->second.t <= entry.t)
+                found.insert_or_assign(entry.credential, AccountView::Used{entry.t, entry.source});
         }
     }
     return found;
@@ -91,16 +95,15 @@ boost::system::error_code LoginBook::write(Database& database, Time forget_befor
     return {};
 }
 
-result<std::optional<LoginBook::Latest>> read_last_login(Database& database,
-                                                         std::int64_t account_id) {
-    Statement statement = database.prepare(
-        "SELECT t, source FROM last_login WHERE account_id = ? ORDER BY t DESC LIMIT 1");
-    statement.bind(account_id);
-    std::optional<LoginBook::Latest> latest;
-    if (statement.row())
-        latest = LoginBook::Latest{from_ms(statement.number(0)), statement.text(1)};
-    if (!statement.ok()) return statement.error();
-    return latest;
+result<LoginBook::Used> read_last_logins(Database& database, std::int64_t account_id) {
+    LoginBook::Used found;
+    Statement rows =
+        database.prepare("SELECT credential, t, source FROM last_login WHERE account_id = ?");
+    rows.bind(account_id);
+    while (rows.row())
+        found.emplace(rows.text(0), AccountView::Used{from_ms(rows.number(1)), rows.text(2)});
+    if (!rows.ok()) return rows.error();
+    return found;
 }
 
 }  // namespace postern::auth

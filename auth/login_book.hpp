@@ -2,10 +2,9 @@
 
 #include <map>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -14,7 +13,8 @@
 
 namespace postern::auth {
 
-/// Right logins that wait to be written: one entry an (account, source), however often it logs in.
+/// Right logins that wait to be written: one entry an (account, source, credential), however often
+/// it logs in.
 /// Bounded, thread-safe.
 class LoginBook {
   public:
@@ -24,28 +24,23 @@ class LoginBook {
         std::string credential;
         Time t;
     };
-    struct Latest {
-        Time t;
-        std::string source;
-    };
-
     explicit LoginBook(std::size_t capacity) : capacity_(capacity) {}
 
     void note(Entry entry);
-    /// The latest login noted, and not yet known to be written.
-    [[nodiscard]] std::optional<Latest> latest(std::string_view account) const;
+    using Used = std::map<std::string, AccountView::Used, std::less<>>;
+    /// The latest login by credential, of those noted and not yet known to be written.
+    [[nodiscard]] Used latest(std::string_view account) const;
     /// Writes all and forgets it; keeps it where writing failed.
     [[nodiscard]] boost::system::error_code write(Database& database, Time forget_before);
 
   private:
-    using Pairs = std::map<std::pair<std::string, std::string>, Entry>;
+    using Pairs = std::map<std::tuple<std::string, std::string, std::string>, Entry>;
     std::size_t capacity_;
     mutable std::mutex mutex_;
     Pairs pairs_;  ///< Ordered by account: latest() reads a range.
     Pairs being_written_;
 };
 
-[[nodiscard]] result<std::optional<LoginBook::Latest>> read_last_login(Database& database,
-                                                                       std::int64_t account_id);
+[[nodiscard]] result<LoginBook::Used> read_last_logins(Database& database, std::int64_t account_id);
 
 }  // namespace postern::auth

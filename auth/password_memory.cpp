@@ -73,9 +73,10 @@ void PasswordMemory::remember(const AccountRecord& account, std::string_view cre
 }
 
 std::optional<std::string> PasswordMemory::check(const AccountRecord& account,
+                                                 const std::optional<std::string>& label,
                                                  std::string_view password) const {
     for (const Credential& credential : account.credentials) {
-        if (!credential.verifier) continue;
+        if (!credential.verifier || (label && credential.name != *label)) continue;
         const Digest made = tag(account, credential.name, password);
         Shard& shard = *shards_[made.back() % shard_count];
         const std::scoped_lock lock(shard.mutex);

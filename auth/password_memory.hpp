@@ -35,8 +35,10 @@ class PasswordMemory {
     /// The password (prepared) was right for this state of the account.
     void remember(const AccountRecord& account, std::string_view credential,
                   std::string_view password);
-    /// The name of the credential that the password opened within the lifetime.
+    /// The name of the credential that the password opened within the lifetime; `label`: only
+    /// that one is meant.
     [[nodiscard]] std::optional<std::string> check(const AccountRecord& account,
+                                                   const std::optional<std::string>& label,
                                                    std::string_view password) const;
     /// A keyed hash (16 hex digits) by which the guard sees the same wrong password come again;
     /// worthless after a restart.

@@ -12,6 +12,7 @@
 #include "auth/account.hpp"
 #include "auth/account_store.hpp"
 #include "auth/error.hpp"
+#include "auth/login_name.hpp"
 #include "auth/password_memory.hpp"
 #include "auth/verifier.hpp"
 #include "proto/secret.hpp"
@@ -30,6 +31,7 @@ struct ExchangeContext {
     std::string mechanism;  ///< Upper case.
     std::string source;
     std::string listener;
+    char separator = default_separator;  ///< Between account and credential in a login name.
     ChannelBindings bindings;
     std::vector<std::string> offered;  ///< What EHLO said; anything else is not_offered.
 };

@@ -84,6 +84,9 @@ CREATE TABLE known_source (
     last_seen INTEGER NOT NULL,
     PRIMARY KEY (account_id, source)) WITHOUT ROWID;
 CREATE INDEX known_source_age ON known_source (last_seen);
+)sql",
+    R"sql(
+ALTER TABLE credential ADD COLUMN plan TEXT NOT NULL DEFAULT '';
 )sql"};
 
 Fault fault(boost::system::error_code code, const std::filesystem::path& path,

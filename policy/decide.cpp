@@ -260,18 +260,23 @@ Plan plan(Stage stage, const Facts& facts, const Settings& settings) {
     Plan out;
     if (stage != Stage::mail && stage != Stage::rcpt) return out;
     if (mode_of(Rule::limits, facts, settings) == Mode::off) return out;
-    const auto& limits = limits_for(facts, settings);
-    const auto& windows = stage == Stage::mail ? limits.messages : limits.recipients;
-    if (windows.empty()) return out;
-
     Bench bench(facts, settings);
     judge_facts(bench, stage, facts, {}, settings);
     if (bench.decided()) return out;
-    out.touches.push_back({.limit = stage == Stage::mail ? Limit::messages : Limit::recipients,
-                           .kind = LimitKey::account,
-                           .key = std::string(facts.account),
-                           .windows = windows,
-                           .cost = 1});
+    const auto touch = [&](LimitKey kind, std::string key, const PlanLimits& limits) {
+        const auto& windows = stage == Stage::mail ? limits.messages : limits.recipients;
+        if (windows.empty()) return;
+        out.touches.push_back({.limit = stage == Stage::mail ? Limit::messages : Limit::recipients,
+                               .kind = kind,
+                               .key = std::move(key),
+                               .windows = windows,
+                               .cost = 1});
+    };
+    touch(LimitKey::account, std::string(facts.account), limits_for(facts, settings));
+    if (!facts.credential_plan.empty()) {
+        touch(LimitKey::credential, fmt::format("{} {}", facts.account, facts.credential),
+              settings.limits_of(facts.credential_plan));
+    }
     return out;
 }
 

@@ -60,9 +60,11 @@ struct Facts {
     std::size_t connections = 0;            ///< All that are open, this one included.
     std::size_t connections_of_source = 0;  ///< Not logged in, this one included.
     // auth, after a right proof
-    std::string_view account;   ///< Normalised: the key of its limits.
-    std::string_view customer;  ///< Empty: none.
-    std::string_view plan;      ///< Empty: transactional.
+    std::string_view account;          ///< Normalised: the key of its limits.
+    std::string_view customer;         ///< Empty: none.
+    std::string_view plan;             ///< Empty: transactional.
+    std::string_view credential;       ///< What it logged in with; empty: its first password.
+    std::string_view credential_plan;  ///< Limits of that alone, beside the account's; empty: none.
     const PlanLimits* account_limits =
         nullptr;  ///< Overrides the plan's; lives as long as the plan made of it.
     Owned owned;

@@ -107,6 +107,8 @@ std::string_view name(LimitKey key) noexcept {
     switch (key) {
         case LimitKey::account:
             return "account";
+        case LimitKey::credential:
+            return "credential";
     }
     return "";
 }

@@ -20,14 +20,14 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 /// What is limited, and by what it is keyed. More of both come with later rules.
 enum class Limit : std::uint8_t { messages, recipients };
 [[nodiscard]] std::string_view name(Limit limit) noexcept;
-enum class LimitKey : std::uint8_t { account };
+enum class LimitKey : std::uint8_t { account, credential };
 [[nodiscard]] std::string_view name(LimitKey key) noexcept;
 
 /// One limit that an action touches: `cost` in each of `windows`.
 struct Touch {
     Limit limit = Limit::messages;
     LimitKey kind = LimitKey::account;
-    std::string key;                  ///< The account, normalised.
+    std::string key;                  ///< The account, normalised; with it the credential's name.
     std::span<const Window> windows;  ///< Views into the settings that the plan was made with.
     std::uint64_t cost = 1;
 };

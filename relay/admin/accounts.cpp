@@ -9,6 +9,7 @@
 #include "auth/random.hpp"
 #include "auth/saslprep.hpp"
 #include "policy/rule.hpp"
+#include "relay/admin/credentials.hpp"
 #include "relay/admin/endpoints.hpp"
 #include "relay/admin/selectors.hpp"
 #include "relay/event/event.hpp"
@@ -18,26 +19,6 @@ namespace {
 
 using auth::AccountRecord;
 using auth::AccountStore;
-using auth::AuthError;
-
-Problem from_store(const boost::system::error_code& error) {
-    if (error == AuthError::not_found) return not_found("there is no such account");
-    if (error == AuthError::already_exists)
-        return {409, "conflict", "the account is there already", "account"};
-    if (error == AuthError::invalid_name)
-        return invalid("is no address; write one like \"ann@example.net\"", "account");
-    if (error == AuthError::invalid_owned) {
-        return invalid("must be addresses, domains or \"*\"", "owns");
-    }
-    if (error == AuthError::invalid_password) {
-        return invalid("must be 1 to 1024 octets of UTF-8 without control characters", "password");
-    }
-    if (error == AuthError::invalid_rule)
-        return invalid("a rule's mode is enforce, observe or off", "rules");
-    if (error == AuthError::store_locked)
-        return not_ready("the account store is locked by another process");
-    return internal(fmt::format("the account store: {}", error.message()));
-}
 
 Json list_item(const auth::AccountView& view) {
     const AccountRecord& a = *view.account;
@@ -71,16 +52,7 @@ Json whole(const Ports& ports, const auth::AccountView& view) {
     const AccountRecord& a = *view.account;
     Json out = list_item(view);
     out["authzids"] = a.authzids;
-    out["credentials"] = Json::array();
-    for (const auth::Credential& c : a.credentials) {
-        out["credentials"].push_back({{"credential", text_or_null(c.name)},
-                                      {"account", a.name},
-                                      {"kind", c.kind},
-                                      {"login", a.name},
-                                      {"created", time_or_null(c.created)},
-                                      {"last_used", time_or_null(view.last_login)},
-                                      {"last_source", text_or_null(view.last_source)}});
-    }
+    out["credentials"] = credentials_of(ports, view);
     out["limits"] = limits_of(ports, a.plan);
     out["rules"] = a.rules;
     out["suspended"] = nullptr;
@@ -112,11 +84,7 @@ Checked<void> check(const Ports& ports, const Wanted& w) {
                            return static_cast<unsigned char>(c) <= 0x20 || c == 0x7f;
                        }));
     if (bad_customer) return invalid("must be at most 64 characters without spaces", "customer");
-    if (w.plan && !w.plan->empty() && ports.limits_of && !ports.limits_of(*w.plan)) {
-        return invalid(
-            fmt::format("no plan of that name; the configuration's [limits.NAME] makes one"),
-            "plan");
-    }
+    if (const auto known = check_plan(ports, w.plan.value_or("")); !known) return known.error();
     for (const auto& [rule, mode] : w.rules) {
         if (!policy::parse_rule(rule))
             return invalid("no rule of that name; the rules are keys of [rules]", "rules");
@@ -394,6 +362,7 @@ Checked<Answer> account_endpoint(const Ports& ports, const Request& request,
         if (method == "PATCH") return call.set(name);
         return method == "DELETE" ? call.remove(name) : no_such_method(request);
     }
+    if (rest[1] == "credential") return credential_endpoint(ports, request, name, rest.subspan(2));
     if (rest.size() != 2) return no_such_path();
     const bool known = rest[1] == "passwd" || rest[1] == "suspend" || rest[1] == "release";
     if (!known) return no_such_path();

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include "auth/account.hpp"
-#include "proto/address.hpp"
 #include "relay/cli/commands.hpp"
 #include "relay/cli/secret_input.hpp"
 
@@ -45,7 +44,7 @@ class AccountCommands {
     }
 
     Exit act(const std::string& account, const std::string& verb, Json body) {
-        if (!is_address(account)) return Exit::usage;
+        if (!is_address(c_, account)) return Exit::usage;
         const std::string method = verb == "remove" ? "DELETE" : "POST";
         std::vector<std::string> path = {"account", account};
         if (verb != "remove") path.push_back(verb);
@@ -53,7 +52,7 @@ class AccountCommands {
     }
 
     Exit show(const std::string& account) {
-        if (!is_address(account)) return Exit::usage;
+        if (!is_address(c_, account)) return Exit::usage;
         Call call;
         call.path = {"account", account};
         return c_.perform(Way::reading, config::Need::a_file, account, std::move(call),
@@ -80,16 +79,9 @@ class AccountCommands {
     }
 
   private:
-    bool is_address(const std::string& text) const {
-        if (proto::parse_mailbox(text, true)) return true;
-        (void)c_.out.fault(Exit::usage, fmt::format("\"{}\" is no address", text),
-                           "write one like ann@example.net");
-        return false;
-    }
-
     /// The request's body; empty where an argument is wrong, which is told.
     std::optional<Json> read(const Wanted& w) const {
-        if (!is_address(w.account)) return std::nullopt;
+        if (!is_address(c_, w.account)) return std::nullopt;
         Json body = Json::object();
         if (const auto owned = auth::parse_owned(w.owns); !owned) {
             (void)c_.out.fault(Exit::usage, "--owns", "write an address, a domain, or '*'");
@@ -97,7 +89,7 @@ class AccountCommands {
         }
         if (!w.owns.empty()) body["owns"] = w.owns;
         for (const std::string& other : w.authzids) {
-            if (!is_address(other)) return std::nullopt;
+            if (!is_address(c_, other)) return std::nullopt;
         }
         if (!w.authzids.empty()) body["authzids"] = w.authzids;
         if (w.customer) body["customer"] = *w.customer;
@@ -162,9 +154,11 @@ class AccountCommands {
             credentials != a.end() && credentials->is_array()) {
             for (const Json& one : *credentials) {
                 const std::string name = shown(one, "credential");
-                fields.emplace_back("credential",
-                                    fmt::format("{}{}, made {}", name.empty() ? "" : name + " ",
-                                                shown(one, "kind"), shown_time(one, "created")));
+                fields.emplace_back(
+                    "credential",
+                    fmt::format("{}{}, made {}, last used {}", name.empty() ? "" : name + " ",
+                                shown(one, "kind"), shown_time(one, "created"),
+                                shown_time(one, "last_used")));
             }
         }
         if (const auto s = a.find("suspended"); s != a.end() && s->is_object()) {
@@ -223,6 +217,8 @@ void add_account_commands(CLI::App& root, Context& context) {
     repeated(set, "--rule", wanted->rules, "RULE=MODE; an empty MODE takes the exception back");
     repeated(set, "--authzid", wanted->authzids, "An account that it may act as");
     set.callback([=, &context] { context.chosen = [=] { return commands->set(*wanted); }; });
+
+    add_credential_commands(account, context);
 
     CLI::App& passwd =
         *command(account, "passwd",

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "proto/address.hpp"
+
 namespace postern::relay::cli {
 
 bool Context::file_named() const {
@@ -118,6 +122,13 @@ CLI::App* command(CLI::App& parent, const std::string& name, const std::string& 
 CLI::Option* repeated(CLI::App& app, const std::string& name, std::vector<std::string>& into,
                       const std::string& description) {
     return app.add_option(name, into, description)->allow_extra_args(false);
+}
+
+bool is_address(const Context& context, const std::string& text) {
+    if (proto::parse_mailbox(text, true)) return true;
+    (void)context.out.fault(Exit::usage, fmt::format("\"{}\" is no address", text),
+                            "write one like ann@example.net");
+    return false;
 }
 
 }  // namespace postern::relay::cli

@@ -47,9 +47,14 @@ struct SelectorOptions {
 };
 
 void add_account_commands(CLI::App& root, Context& context);
+/// Below `account`.
+void add_credential_commands(CLI::App& account, Context& context);
 void add_queue_commands(CLI::App& root, Context& context);
 void add_journal_commands(CLI::App& root, Context& context);
 void add_service_commands(CLI::App& root, Context& context);
+
+/// An address, as accounts have them; else it is told (exit 2).
+[[nodiscard]] bool is_address(const Context& context, const std::string& text);
 
 /// A subcommand that passes what it does not know to its parents, so that -c, --json and --reason
 /// stand anywhere.

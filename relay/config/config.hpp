@@ -102,6 +102,8 @@ struct Auth {
     std::vector<std::string> mechanisms = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"};
     AuthBackend backend = AuthBackend::embedded;
     std::uint32_t scram_iterations = 4096;  ///< 4096 to 65536
+    /// One character, between an account's name and a credential's in a login name.
+    std::string credential_separator = "+";
 };
 
 enum class DeliveryMode : std::uint8_t { cut_through, spool };

@@ -97,6 +97,9 @@ struct Target {
 struct Mechanism {
     void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
 };
+struct Separator {
+    void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
+};
 
 /// One word of a closed set; `later` are words that only a later version knows.
 template <typename E>

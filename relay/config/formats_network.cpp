@@ -213,4 +213,16 @@ void Mechanism::read(Reading& r, const Node& node, const std::string& key, std::
     out = std::move(upper);
 }
 
+void Separator::read(Reading& r, const Node& node, const std::string& key, std::string& out) const {
+    // What stands in no domain and no address literal.
+    constexpr std::string_view known = "+#/%=~!|";
+    auto text = text_of(r, node, key, "one character, like \"+\"");
+    if (!text) return;
+    if (text->size() != 1 || !known.contains(text->front())) {
+        r.fault(node.where, key, fmt::format("must be one character of {}", known));
+        return;
+    }
+    out = std::move(*text);
+}
+
 }  // namespace postern::relay::config::formats

@@ -95,7 +95,8 @@ void describe(V& v, Section<Auth>) {
                                        {"saslauthd", "sasldb", "ldapdb", "sql"}},
           restart);
     v.key("scram_iterations", &Auth::scram_iterations, formats::Count{4096, 65536}, connection);
-    v.later("scram_beside_crypt credential_separator failure_floor options oauth external");
+    v.key("credential_separator", &Auth::credential_separator, formats::Separator{}, connection);
+    v.later("scram_beside_crypt failure_floor options oauth external");
 }
 
 template <typename V>

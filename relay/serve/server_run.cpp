@@ -228,13 +228,17 @@ void Server::account_changed(const std::string& account, auth::Change change) {
                 }
             });
     }
-    const bool ends = change == auth::Change::suspended || change == auth::Change::removed ||
-                      change == auth::Change::password;
-    if (!ends) return;
+    const bool ends = change == auth::Change::suspended || change == auth::Change::removed;
+    const bool checks = change == auth::Change::password || change == auth::Change::credential;
+    if (!ends && !checks) return;
+    const proto::Reply goodbye{421, "4.7.0", "this account has changed, log in again", true};
     for (const auto& thread : threads_) {
-        thread->post([t = thread.get(), account] {
-            t->end_sessions(account,
-                            {421, "4.7.0", "this account has changed, log in again", true});
+        thread->post([t = thread.get(), account, ends, goodbye] {
+            if (ends) {
+                t->end_sessions(account, goodbye);
+            } else {
+                t->recheck_sessions(account, goodbye);
+            }
         });
     }
 }
@@ -359,6 +363,7 @@ admin::Ports Server::admin_ports() {
         if (it == now->policy.plans.end()) return std::nullopt;
         return it->second;
     };
+    out.separator = [this] { return current_.get()->config->auth.credential_separator.front(); };
     out.drop_with_dsn = [this](const EntrySelector& which, const std::string& reason) {
         return drop_with_notice(*spool_, *current_.get()->config, services_->make_ref, *events_,
                                 which, reason);

@@ -106,6 +106,12 @@ void NetworkThread::end_sessions(const std::string& account, const proto::Reply&
     }
 }
 
+void NetworkThread::recheck_sessions(const std::string& account, const proto::Reply& reply) {
+    for (SessionDriver* session : lane_.sessions) {
+        if (session->account() == account) session->recheck(reply);
+    }
+}
+
 void NetworkThread::abort_sessions() {
     for (SessionDriver* session : lane_.sessions) session->abort();
 }

@@ -43,6 +43,8 @@ class NetworkThread {
     void use_resolvers(std::vector<std::string> resolvers);
     /// Ends the sessions of an account (empty: all).
     void end_sessions(const std::string& account, const proto::Reply& reply);
+    /// Ends those sessions of an account whose login does not stand any more.
+    void recheck_sessions(const std::string& account, const proto::Reply& reply);
     void abort_sessions();
     /// Asks the thread whether it still has sessions or tasks; quiet() says so once it has
     /// answered. Any thread.

@@ -366,6 +366,13 @@ void SessionDriver::revoke(proto::Reply reply) {
     end(std::move(reply));
 }
 
+void SessionDriver::recheck(proto::Reply reply) {
+    // Whoever changes an account puts it into the cache before anybody hears of it. Where it has
+    // been pushed out since, the client logs in again.
+    if (!still_stands(services_.accounts.find_cached(account_name_).get()))
+        revoke(std::move(reply));
+}
+
 void SessionDriver::end(proto::Reply reply) {
     if (ending_) return;
     end_reason_ = reply.text;

@@ -33,6 +33,8 @@ class SessionDriver {
     void end(proto::Reply reply);
     /// The account may send no more: as end(), and a message that is being sent is cut off.
     void revoke(proto::Reply reply);
+    /// Something about the account's credentials has changed: revoke(), unless its login stands.
+    void recheck(proto::Reply reply);
     /// Closes it without a word: the time to drain is over.
     void abort();
     /// Normalised; empty before login.
@@ -62,6 +64,7 @@ class SessionDriver {
     [[nodiscard]] awaitable<bool> on_auth_pool(auth::AuthPool::Priority priority,
                                                std::function<void()> work);
     [[nodiscard]] awaitable<bool> refresh_account();
+    [[nodiscard]] bool still_stands(const auth::AccountRecord* now) const;
     [[nodiscard]] awaitable<result<auth::AccountPtr>> look_up(std::string name);
     void login_unavailable(const std::string& why);
     void tell_login(bool ok, std::string result, const auth::Failure* failure);
@@ -114,6 +117,7 @@ class SessionDriver {
     int login_failures_ = 0;
     auth::AccountPtr account_;
     std::string account_name_;
+    auth::AccountPtr proved_;  ///< The account as it stood at the login.
     std::string credential_;
     std::string acting_as_;  ///< The account whose addresses it sends from; empty: its own.
     auth::AccountPtr acting_account_;

@@ -55,6 +55,7 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
         context.mechanism = what.mechanism;
         context.source = source_;
         context.listener = snapshot_->config->server.listen[listener_].name;
+        context.separator = snapshot_->config->auth.credential_separator.front();
         if (binds) {
             context.bindings.tls_exporter = stream_.channel_binding_exporter();
             context.bindings.tls_server_end_point = stream_.channel_binding_server_end_point();
@@ -155,7 +156,7 @@ awaitable<std::optional<auth::StepResult>> SessionDriver::step(
 awaitable<void> SessionDriver::logged_in(auth::Success success) {
     auth::Identity& identity = success.identity;
     exchange_.reset();
-    account_ = identity.account;
+    account_ = proved_ = identity.account;
     account_name_ = identity.account->name;
     credential_ = identity.credential;
     account_generation_ = identity.generation;
@@ -312,6 +313,10 @@ awaitable<bool> SessionDriver::refresh_account() {
     account_ = std::move(*fresh);
     account_generation_ = generation;
     co_return true;
+}
+
+bool SessionDriver::still_stands(const auth::AccountRecord* now) const {
+    return proved_ && auth::stands({proved_, credential_, {}, 0}, now);
 }
 
 /// An account as it is now; null: there is none. Error: the store cannot be asked now.

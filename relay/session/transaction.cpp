@@ -66,6 +66,9 @@ policy::Facts SessionDriver::facts() const {
         out.account = account_->name;
         out.customer = account_->customer;
         out.plan = account_->plan;
+        out.credential = credential_;
+        if (const auto* const used = auth::find_credential(*account_, credential_))
+            out.credential_plan = used->plan;
         out.suspended = account_->suspended.has_value();
         if (account_->suspended) out.suspended_text = account_->suspended->text;
         for (const auto& [name, mode] : account_->rules) {
@@ -179,7 +182,7 @@ awaitable<void> SessionDriver::judge(Stage stage) {
 awaitable<bool> SessionDriver::may_still_send() {
     // Not to be had now: what is known goes on to count, and the next message asks again.
     (void)co_await refresh_account();
-    bool may = !revoked_ && account_ && !account_->suspended;
+    bool may = !revoked_ && still_stands(account_.get());
     if (may && !acting_as_.empty()) {
         const auto other = co_await look_up(acting_as_);
         // While the store cannot be read, what is known goes on to count.

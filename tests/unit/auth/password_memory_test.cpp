@@ -34,42 +34,44 @@ TEST_CASE("a password that was right is known for its lifetime and not longer") 
     Clock clock;
     PasswordMemory memory(clock.settings());
     memory.remember(ann(), "", "pencil");
-    CHECK(memory.check(ann(), "pencil") == "");
+    CHECK(memory.check(ann(), {}, "pencil") == "");
     clock.t += 9min + 59s;
-    CHECK(memory.check(ann(), "pencil") == "");
+    CHECK(memory.check(ann(), {}, "pencil") == "");
     clock.t += 1s;
-    CHECK_FALSE(memory.check(ann(), "pencil"));
+    CHECK_FALSE(memory.check(ann(), {}, "pencil"));
     CHECK(memory.size() == 0);
     memory.remember(ann(), "", "pencil");
-    CHECK(memory.check(ann(), "pencil") == "");
+    CHECK(memory.check(ann(), {}, "pencil") == "");
 }
 
 TEST_CASE("the memory tells which credential it was") {
     PasswordMemory memory;
     memory.remember(ann(), "phone", "eraser");
-    CHECK(memory.check(ann(), "eraser") == "phone");
+    CHECK(memory.check(ann(), {}, "eraser") == "phone");
+    CHECK(memory.check(ann(), "phone", "eraser") == "phone");
+    CHECK_FALSE(memory.check(ann(), "printer", "eraser"));
 }
 
 TEST_CASE("nothing but the very password of the very account is known") {
     PasswordMemory memory;
     memory.remember(ann(), "", "pencil");
-    CHECK_FALSE(memory.check(ann(), "Pencil"));
-    CHECK_FALSE(memory.check(ann(), "pencil "));
-    CHECK_FALSE(memory.check(ann(), ""));
+    CHECK_FALSE(memory.check(ann(), {}, "Pencil"));
+    CHECK_FALSE(memory.check(ann(), {}, "pencil "));
+    CHECK_FALSE(memory.check(ann(), {}, ""));
     AccountRecord bob = ann();
     bob.name = "bob@example.net";
-    CHECK_FALSE(memory.check(bob, "pencil"));
+    CHECK_FALSE(memory.check(bob, {}, "pencil"));
     PasswordMemory other;
-    CHECK_FALSE(other.check(ann(), "pencil"));
+    CHECK_FALSE(other.check(ann(), {}, "pencil"));
 }
 
 TEST_CASE("any change of the account drops what was known") {
     PasswordMemory memory;
     memory.remember(ann(1), "", "pencil");
-    CHECK_FALSE(memory.check(ann(2), "pencil"));
+    CHECK_FALSE(memory.check(ann(2), {}, "pencil"));
     AccountRecord without = ann(1);
     without.credentials.clear();
-    CHECK_FALSE(memory.check(without, "pencil"));
+    CHECK_FALSE(memory.check(without, {}, "pencil"));
 }
 
 TEST_CASE("the memory is bounded and keeps what was used last") {
@@ -78,8 +80,8 @@ TEST_CASE("the memory is bounded and keeps what was used last") {
     AccountRecord account = ann();
     for (int i = 0; i < 10000; ++i) memory.remember(account, "", "password" + std::to_string(i));
     CHECK(memory.size() <= 64);
-    CHECK(memory.check(account, "password9999"));
-    CHECK_FALSE(memory.check(account, "password0"));
+    CHECK(memory.check(account, {}, "password9999"));
+    CHECK_FALSE(memory.check(account, {}, "password0"));
 }
 
 TEST_CASE("secret hashes compare within one process and one account") {

@@ -62,9 +62,26 @@ TEST_CASE("a newer schema is refused by name and left alone") {
     CHECK(fault.code == AuthError::store_newer_schema);
     CHECK(fault.text.find("schema 7") != std::string::npos);
     {
-        Stranger(path).run("PRAGMA user_version = 1");
+        Stranger(path).run("PRAGMA user_version = 2");
     }
     (void)open_store(settings_at(path));
+}
+
+TEST_CASE("a file of the first schema is brought up to date, with what is in it") {
+    const Scratch scratch;
+    const auto path = scratch / "accounts.db";
+    REQUIRE(open_store(settings_at(path))->add(account_named("ann@example.net"), noon).has_value());
+    {
+        Stranger old(path);
+        old.run("ALTER TABLE credential DROP COLUMN plan");
+        old.run("PRAGMA user_version = 1");
+    }
+    const auto store = open_store(settings_at(path));
+    const auto found = store->find("ann@example.net");
+    REQUIRE(found.has_value());
+    REQUIRE((*found)->credentials.size() == 1);
+    CHECK((*found)->credentials[0].verifier.has_value());
+    CHECK((*found)->credentials[0].plan.empty());
 }
 
 TEST_CASE("a file that is no database is refused") {

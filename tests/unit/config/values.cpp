@@ -88,6 +88,7 @@ trace_retention = "30d"
 mechanisms = ["plain", "LOGIN", "PLAIN"]
 backend = "embedded"
 scram_iterations = 10000
+credential_separator = "#"
 [delivery]
 mode = "spool"
 cut_through_deadline = "1500ms"
@@ -155,6 +156,7 @@ event_retention = "7d"
     CHECK(c.message.received_client_ip);
     CHECK(c.auth.mechanisms == std::vector<std::string>{"PLAIN", "LOGIN"});
     CHECK(c.auth.scram_iterations == 10000);
+    CHECK(c.auth.credential_separator == "#");
     CHECK(c.delivery.mode == DeliveryMode::spool);
     CHECK(c.delivery.cut_through_deadline == 1500ms);
     CHECK(c.delivery.retry.factor == 3.0);

@@ -1,0 +1,41 @@
+#include "auth/login_name.hpp"
+
+#include <algorithm>
+
+#include "auth/saslprep.hpp"
+
+namespace postern::auth {
+namespace {
+
+constexpr std::size_t longest_label = 64;
+
+constexpr bool is_letter_or_digit(char c) noexcept {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+}  // namespace
+
+LoginName parse_login(std::string_view typed, char separator) {
+    const std::size_t domain = typed.rfind('@');
+    const std::size_t at =
+        domain == std::string_view::npos ? domain : typed.find(separator, domain);
+    if (at == std::string_view::npos) return {normalised_login(typed).value_or(""), {}};
+    auto label = normalised_label(typed.substr(at + 1));
+    if (!label) return {};
+    return {normalised_login(typed.substr(0, at)).value_or(""), std::move(label)};
+}
+
+std::optional<std::string> normalised_label(std::string_view text) {
+    std::string out(text.substr(0, longest_label + 1));
+    for (char& c : out) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    }
+    const bool good = !out.empty() && out.size() <= longest_label &&
+                      is_letter_or_digit(out.front()) && std::ranges::all_of(out, [](char c) {
+                          return is_letter_or_digit(c) || c == '.' || c == '_' || c == '-';
+                      });
+    if (!good) return std::nullopt;
+    return out;
+}
+
+}  // namespace postern::auth

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace postern::auth {
+
+inline constexpr char default_separator = '+';
+
+/// A login name: `ann@example.net`, or with the label of one of the account's credentials
+/// `ann@example.net+phone`.
+struct LoginName {
+    std::string account;               ///< Normalised; empty: nobody has this name.
+    std::optional<std::string> label;  ///< Normalised, never empty.
+};
+/// The label begins at the first separator behind the last `@`.
+[[nodiscard]] LoginName parse_login(std::string_view typed, char separator);
+
+/// A credential's name as it is stored and compared: 1 to 64 of `a-z 0-9 . _ -`, the first no
+/// punctuation; capitals become small. Unset: none.
+[[nodiscard]] std::optional<std::string> normalised_label(std::string_view text);
+
+}  // namespace postern::auth

@@ -1,0 +1,148 @@
+// /api/v1/account/A/credential: app passwords and API keys.
+#include "relay/admin/credentials.hpp"
+
+#include <fmt/format.h>
+
+#include "auth/account_store.hpp"
+#include "auth/login_name.hpp"
+#include "auth/random.hpp"
+#include "relay/admin/endpoints.hpp"
+
+namespace postern::relay::admin {
+
+using auth::AuthError;
+
+Problem from_store(const boost::system::error_code& error) {
+    if (error == AuthError::not_found) return not_found("there is no such account");
+    if (error == AuthError::already_exists)
+        return {409, "conflict", "the account is there already", "account"};
+    if (error == AuthError::invalid_name)
+        return invalid("is no address; write one like \"ann@example.net\"", "account");
+    if (error == AuthError::invalid_owned) {
+        return invalid("must be addresses, domains or \"*\"", "owns");
+    }
+    if (error == AuthError::invalid_password) {
+        return invalid("must be 1 to 1024 octets of UTF-8 without control characters", "password");
+    }
+    if (error == AuthError::invalid_credential)
+        return invalid(
+            "must be 1 to 64 letters, digits, dots, underscores or hyphens, the first a letter or "
+            "a digit",
+            "credential");
+    if (error == AuthError::credential_exists)
+        return {409, "conflict", "the account has a credential of that name", "credential"};
+    if (error == AuthError::no_credential)
+        return not_found("the account has no credential of that name");
+    if (error == AuthError::invalid_rule)
+        return invalid("a rule's mode is enforce, observe or off", "rules");
+    if (error == AuthError::store_locked)
+        return not_ready("the account store is locked by another process");
+    return internal(fmt::format("the account store: {}", error.message()));
+}
+
+Checked<void> check_plan(const Ports& ports, const std::string& plan) {
+    if (plan.empty() || !ports.limits_of || ports.limits_of(plan)) return {};
+    return invalid("no plan of that name; the configuration's [limits.NAME] makes one", "plan");
+}
+
+namespace {
+
+Json item(const Ports& ports, const auth::AccountView& view, const auth::Credential& c) {
+    const auto used = view.used.find(c.name);
+    const bool was_used = used != view.used.end();
+    Json out;
+    out["credential"] = text_or_null(c.name);
+    out["account"] = view.account->name;
+    out["kind"] = c.kind;
+    out["login"] = c.name.empty()
+                       ? view.account->name
+                       : fmt::format("{}{}{}", view.account->name, ports.separator(), c.name);
+    out["created"] = time_or_null(c.created);
+    out["last_used"] = was_used ? time_or_null(used->second.t) : Json(nullptr);
+    out["last_source"] = was_used ? text_or_null(used->second.source) : Json(nullptr);
+    out["source"] = nullptr;
+    out["listener"] = nullptr;
+    out["rcpts"] = Json::array();
+    out["plan"] = text_or_null(c.plan);
+    return out;
+}
+
+class CredentialCall {
+  public:
+    CredentialCall(const Ports& ports, const Request& request, const std::string& account)
+        : ports_(ports), request_(request), account_(account) {}
+
+    [[nodiscard]] Checked<Answer> list() const {
+        const auto view = ports_.accounts->show(account_);
+        if (!view) return from_store(view.error());
+        Json out;
+        out["items"] = credentials_of(ports_, *view);
+        out["next"] = nullptr;
+        return Answer{std::move(out)};
+    }
+
+    [[nodiscard]] Checked<Answer> add() const {
+        auto fields = Fields::parse(request_.body);
+        if (!fields) return fields.error();
+        const auto name = fields->text("credential");
+        if (!name) return name.error();
+        if (!*name) return invalid("is missing; send a name like \"phone\"", "credential");
+        const auto kind = fields->text("kind");
+        if (!kind) return kind.error();
+        if (*kind && **kind != "password") return invalid("is password", "kind");
+        const auto plan = fields->text("plan");
+        if (!plan) return plan.error();
+        if (const auto done = fields->done(); !done) return done.error();
+        if (const auto known = check_plan(ports_, plan->value_or("")); !known) return known.error();
+        const auth::NewCredential wanted{.name = **name,
+                                         .password = auth::generate_password(auth::system_random()),
+                                         .plan = plan->value_or("")};
+        const auto added = ports_.accounts->add_credential(account_, wanted, ports_.now());
+        if (!added) return from_store(added.error());
+        const std::string label = auth::normalised_label(wanted.name).value_or("");
+        tell(ports_, request_, "credential_add", (*added)->name, {{"credential", label}});
+        const auto view = ports_.accounts->show(account_);
+        if (!view) return from_store(view.error());
+        const auth::Credential* const made = auth::find_credential(*view->account, label);
+        if (made == nullptr) return from_store(AuthError::no_credential);
+        Json out{{"matched", 1}, {"changed", 1}, {"failed", 0}};
+        out.update(item(ports_, *view, *made));
+        out["password"] = wanted.password.reveal();
+        return Answer{std::move(out)};
+    }
+
+    [[nodiscard]] Checked<Answer> revoke(const std::string& name) const {
+        const auto revoked = ports_.accounts->revoke_credential(account_, name);
+        if (!revoked) return from_store(revoked.error());
+        tell(ports_, request_, "credential_revoke", (*revoked)->name,
+             {{"credential", auth::normalised_label(name).value_or("")}});
+        return Answer{Json{{"matched", 1}, {"changed", 1}, {"failed", 0}}};
+    }
+
+  private:
+    const Ports& ports_;
+    const Request& request_;
+    const std::string& account_;
+};
+
+}  // namespace
+
+Json credentials_of(const Ports& ports, const auth::AccountView& view) {
+    Json out = Json::array();
+    for (const auth::Credential& c : view.account->credentials) out.push_back(item(ports, view, c));
+    return out;
+}
+
+Checked<Answer> credential_endpoint(const Ports& ports, const Request& request,
+                                    const std::string& account, std::span<const std::string> rest) {
+    const CredentialCall call(ports, request, account);
+    const std::string& method = request.method;
+    if (rest.empty()) {
+        if (method == "GET") return call.list();
+        return method == "POST" ? call.add() : no_such_method(request);
+    }
+    if (rest.size() != 1) return no_such_path();
+    return method == "DELETE" ? call.revoke(rest[0]) : no_such_method(request);
+}
+
+}  // namespace postern::relay::admin
