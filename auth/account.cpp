@@ -52,6 +52,13 @@ result<Owned> parse_owned(const std::vector<std::string>& texts) {
     return owned;
 }
 
+const std::string* mode_of(const AccountRecord& account, const std::string& rule) {
+    for (const auto* rules : {&account.rules, &account.customer_rules}) {
+        if (const auto at = rules->find(rule); at != rules->end()) return &at->second;
+    }
+    return nullptr;
+}
+
 const Credential* find_credential(const AccountRecord& account, std::string_view name) noexcept {
     const auto at = std::ranges::find(account.credentials, name, &Credential::name);
     return at != account.credentials.end() ? &*at : nullptr;

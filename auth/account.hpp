@@ -64,7 +64,9 @@ struct AccountRecord {
     Owned owned;
     std::vector<std::string> authzids;  ///< Normalised names it may act as, beside its own.
     std::map<std::string, std::string>
-        rules;  ///< rule -> enforce observe off, where it differs from the configuration.
+        rules;  ///< rule -> enforce observe off, where it differs from the customer's.
+    std::map<std::string, std::string>
+        customer_rules;  ///< Its customer's, where they differ from the configuration.
     std::optional<Suspension> suspended;
     std::vector<Credential> credentials;
     Time created;
@@ -75,6 +77,8 @@ struct AccountRecord {
 };
 using AccountPtr = std::shared_ptr<const AccountRecord>;
 
+/// The mode that account or customer set for a rule; null: the configuration's holds.
+[[nodiscard]] const std::string* mode_of(const AccountRecord& account, const std::string& rule);
 /// Null: it has none of that name.
 [[nodiscard]] const Credential* find_credential(const AccountRecord& account,
                                                 std::string_view name) noexcept;

@@ -62,4 +62,13 @@ void AccountCache::changed(const std::string& name, AccountPtr account, std::uin
     }
 }
 
+void AccountCache::changed_all(std::uint64_t generation) {
+    // All locks at once: nobody sees the new number beside an old account.
+    std::vector<std::unique_lock<std::mutex>> locks;
+    locks.reserve(shards_.size());
+    for (const auto& each : shards_) locks.emplace_back(each->mutex);
+    generation_.store(generation, std::memory_order_release);
+    for (const auto& each : shards_) each->present.clear();
+}
+
 }  // namespace postern::auth

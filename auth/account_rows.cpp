@@ -107,9 +107,10 @@ Outcome insert_owned(Database& database, std::int64_t id, std::string_view kind,
 
 result<AccountPtr> read_account(Database& database, std::string_view normalised) {
     auto account = std::make_shared<AccountRecord>();
+    std::optional<std::int64_t> customer;
     {
         Statement row = database.prepare(
-            "SELECT a.id, a.version, a.created, a.plan, c.name, c.plan FROM account a "
+            "SELECT a.id, a.version, a.created, a.plan, c.name, c.plan, c.id FROM account a "
             "LEFT JOIN customer c ON c.id = a.customer_id WHERE a.name = ?");
         row.bind(normalised);
         if (!row.row()) {
@@ -124,12 +125,28 @@ result<AccountPtr> read_account(Database& database, std::string_view normalised)
         account->plan = row.text(3);
         if (account->plan.empty()) account->plan = row.text(5);
         if (account->plan.empty()) account->plan = default_plan;
+        if (!row.null(6)) customer = row.number(6);
+    }
+    if (customer) {
+        auto rules = read_customer_rules(database, *customer);
+        if (!rules) return rules.error();
+        account->customer_rules = std::move(*rules);
     }
     for (const auto read :
          {read_owned, read_rules, read_authzids, read_credentials, read_suspension}) {
         if (const Outcome error = read(database, *account)) return error;
     }
     return AccountPtr(std::move(account));
+}
+
+result<std::map<std::string, std::string>> read_customer_rules(Database& database,
+                                                               std::int64_t id) {
+    std::map<std::string, std::string> rules;
+    Statement rows = database.prepare("SELECT rule, mode FROM customer_rule WHERE customer_id = ?");
+    rows.bind(id);
+    while (rows.row()) rules.emplace(rows.text(0), rows.text(1));
+    if (!rows.ok()) return rows.error();
+    return rules;
 }
 
 result<std::int64_t> next_change(Database& database) {

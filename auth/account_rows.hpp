@@ -20,6 +20,10 @@ namespace postern::auth {
 /// row makes no sense.
 [[nodiscard]] result<AccountPtr> read_account(Database& database, std::string_view normalised);
 
+/// A customer's modes of rules.
+[[nodiscard]] result<std::map<std::string, std::string>> read_customer_rules(Database& database,
+                                                                             std::int64_t id);
+
 // Parts of a change, inside the caller's transaction.
 using Outcome = boost::system::error_code;
 [[nodiscard]] result<std::int64_t> next_change(Database& database);

@@ -217,6 +217,8 @@ result<AccountPtr> AccountStore::add_credential(std::string_view name,
                          [&](Database& db, const AccountPtr& account) -> result<std::int64_t> {
                              if (find_credential(*account, *label) != nullptr)
                                  return AuthError::credential_exists;
+                             if (account->credentials.size() >= max_credentials)
+                                 return AuthError::too_many_credentials;
                              const auto verifier =
                                  impl_->verifier_of(credential.password, account.get(), *label);
                              if (!verifier) return verifier.error();

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "auth/account.hpp"
+#include "auth/customer.hpp"
 #include "auth/error.hpp"
 #include "auth/random.hpp"
 #include "proto/secret.hpp"
@@ -49,6 +50,9 @@ struct AccountChange {
     std::map<std::string, std::string> rules;  ///< Merged; an empty mode takes the exception back.
     std::optional<std::vector<std::string>> authzids;  ///< The whole new list.
 };
+
+/// So many an account may have.
+inline constexpr std::size_t max_credentials = 256;
 
 /// An app password or an API key: a further password of an account.
 struct NewCredential {
@@ -149,8 +153,22 @@ class AccountStore {
     [[nodiscard]] result<Released> release(std::string_view name);
     [[nodiscard]] result<void> remove(std::string_view name);
 
-    /// Called after each change on the thread that made it, in the order of the changes of one
-    /// account; must not call back into the store. Ends when the returned token goes.
+    // --- customers; a change of one changes all its accounts ---
+    /// customer_not_found where there is none.
+    [[nodiscard]] result<CustomerRecord> show_customer(std::string_view name);
+    /// As list(); `names` empty: all.
+    [[nodiscard]] result<CustomerPage> list_customers(const std::vector<std::string>& names,
+                                                      std::string_view cursor, std::size_t limit);
+    [[nodiscard]] result<CustomerRecord> add_customer(const std::string& name,
+                                                      CustomerChange wanted, Time now);
+    [[nodiscard]] result<CustomerRecord> set_customer(const std::string& name,
+                                                      CustomerChange change);
+    /// customer_in_use while it has accounts.
+    [[nodiscard]] result<void> remove_customer(const std::string& name);
+
+    /// Called after each change of an account on the thread that made it, in the order of the
+    /// changes of one account; must not call back into the store. Ends when the returned token
+    /// goes.
     using Listener = std::function<void(std::string_view account, Change change)>;
     [[nodiscard]] std::shared_ptr<const Listener> subscribe(Listener listener);
 

@@ -37,6 +37,15 @@ class AccountStore::Impl {
     using Body = std::function<result<std::int64_t>(Database& database, const AccountPtr& account)>;
     /// One change: whole and durable, or without effect.
     [[nodiscard]] result<AccountPtr> change(const std::string& name, Change what, const Body& body);
+    /// Given the customer as it stands (unset: there is none), makes the change.
+    using CustomerBody =
+        std::function<Outcome(Database& database, const std::optional<CustomerRecord>& customer)>;
+    /// One change of a customer and so of all its accounts. Unset: it is gone.
+    [[nodiscard]] result<std::optional<CustomerRecord>> change_customer(const std::string& name,
+                                                                        const CustomerBody& body);
+    [[nodiscard]] result<std::optional<CustomerRecord>> customer(std::string_view name);
+    [[nodiscard]] result<std::vector<std::string>> customer_names(std::string_view cursor,
+                                                                  std::size_t limit);
     [[nodiscard]] Outcome flush(Time forget_before);
     /// With the salt and round count of the account's other credentials, so that one derivation
     /// tries them all; of its own where there is none (or no account yet: null).

@@ -34,6 +34,22 @@ class Category final : public boost::system::error_category {
                 return "the account has a credential of that name";
             case AuthError::no_credential:
                 return "the account has no credential of that name";
+            case AuthError::too_many_credentials:
+                return "the account has as many credentials as it may: revoke one first";
+            case AuthError::customer_not_found:
+                return "no such customer";
+            case AuthError::customer_exists:
+                return "the customer exists already";
+            case AuthError::customer_in_use:
+                return "the customer has accounts: remove them, or give them another customer";
+            case AuthError::invalid_customer:
+                return "a customer's name must be 1 to 64 characters without spaces";
+            case AuthError::invalid_domain:
+                return "a domain must be one, like example.net";
+            case AuthError::domain_taken:
+                return "the domain is another customer's";
+            case AuthError::invalid_contact:
+                return "a contact must be an address, like ops@example.net";
             case AuthError::invalid_rule:
                 return "a rule's mode must be enforce, observe or off";
             case AuthError::key_file:

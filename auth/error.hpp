@@ -19,14 +19,22 @@ enum class AuthError : std::uint8_t {
     already_exists,      ///< The account is there.
     invalid_name,   ///< A login name that is no address, or has characters that SASLprep prohibits.
     invalid_owned,  ///< Neither an address, nor a domain, nor `*`.
-    invalid_password,    ///< Empty, over 1,024 octets, not UTF-8, or prohibited by SASLprep.
-    invalid_credential,  ///< A credential's name that is none (normalised_label).
-    credential_exists,   ///< The account has one of that name.
-    no_credential,       ///< The account has none of that name.
-    invalid_rule,        ///< A rule's mode is none of enforce, observe, off.
-    key_file,            ///< A key under STATE/keys cannot be read or made, or has the wrong size.
-    sasl_library,        ///< Cyrus SASL does not start.
-    mechanism_missing,   ///< A mechanism's plug-in is not installed (libsasl2-modules).
+    invalid_password,      ///< Empty, over 1,024 octets, not UTF-8, or prohibited by SASLprep.
+    invalid_credential,    ///< A credential's name that is none (normalised_label).
+    credential_exists,     ///< The account has one of that name.
+    no_credential,         ///< The account has none of that name.
+    too_many_credentials,  ///< The account has max_credentials of them.
+    customer_not_found,
+    customer_exists,
+    customer_in_use,    ///< It has accounts.
+    invalid_customer,   ///< A customer's name that is none.
+    invalid_domain,     ///< No domain.
+    domain_taken,       ///< The domain is another customer's.
+    invalid_contact,    ///< No address.
+    invalid_rule,       ///< A rule's mode is none of enforce, observe, off.
+    key_file,           ///< A key under STATE/keys cannot be read or made, or has the wrong size.
+    sasl_library,       ///< Cyrus SASL does not start.
+    mechanism_missing,  ///< A mechanism's plug-in is not installed (libsasl2-modules).
 };
 [[nodiscard]] const boost::system::error_category& auth_category() noexcept;
 [[nodiscard]] boost::system::error_code make_error_code(AuthError e) noexcept;

@@ -43,6 +43,10 @@ class Lru {
         order_.erase(at->second);
         index_.erase(at);
     }
+    void clear() {
+        index_.clear();
+        order_.clear();
+    }
     [[nodiscard]] std::size_t size() const noexcept { return order_.size(); }
 
   private:

@@ -87,6 +87,21 @@ CREATE INDEX known_source_age ON known_source (last_seen);
 )sql",
     R"sql(
 ALTER TABLE credential ADD COLUMN plan TEXT NOT NULL DEFAULT '';
+)sql",
+    R"sql(
+ALTER TABLE customer ADD COLUMN contact TEXT NOT NULL DEFAULT '';
+ALTER TABLE customer ADD COLUMN abuse_contact TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE customer_domain (
+    domain TEXT NOT NULL PRIMARY KEY,
+    customer_id INTEGER NOT NULL REFERENCES customer (id) ON DELETE CASCADE) WITHOUT ROWID;
+CREATE INDEX customer_domain_owner ON customer_domain (customer_id);
+
+CREATE TABLE customer_rule (
+    customer_id INTEGER NOT NULL REFERENCES customer (id) ON DELETE CASCADE,
+    rule TEXT NOT NULL,
+    mode TEXT NOT NULL CHECK (mode IN ('enforce', 'observe', 'off')),
+    PRIMARY KEY (customer_id, rule)) WITHOUT ROWID;
 )sql"};
 
 Fault fault(boost::system::error_code code, const std::filesystem::path& path,

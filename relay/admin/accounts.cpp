@@ -8,7 +8,7 @@
 #include "auth/account_store.hpp"
 #include "auth/random.hpp"
 #include "auth/saslprep.hpp"
-#include "policy/rule.hpp"
+#include "relay/admin/account_parts.hpp"
 #include "relay/admin/credentials.hpp"
 #include "relay/admin/endpoints.hpp"
 #include "relay/admin/selectors.hpp"
@@ -85,14 +85,7 @@ Checked<void> check(const Ports& ports, const Wanted& w) {
                        }));
     if (bad_customer) return invalid("must be at most 64 characters without spaces", "customer");
     if (const auto known = check_plan(ports, w.plan.value_or("")); !known) return known.error();
-    for (const auto& [rule, mode] : w.rules) {
-        if (!policy::parse_rule(rule))
-            return invalid("no rule of that name; the rules are keys of [rules]", "rules");
-        if (!mode.empty() && !policy::parse_mode(mode)) {
-            return invalid("a rule's mode is enforce, observe or off", "rules");
-        }
-    }
-    return {};
+    return check_rules(w.rules);
 }
 
 Checked<Wanted> read_wanted(const Ports& ports, Fields& fields) {
@@ -121,12 +114,6 @@ Checked<Wanted> read_wanted(const Ports& ports, Fields& fields) {
     if (const auto done = fields.done(); !done) return done.error();
     if (const auto good = check(ports, w); !good) return good.error();
     return w;
-}
-
-std::string joined(const std::vector<std::string>& texts) {
-    std::string out;
-    for (const std::string& text : texts) out += (out.empty() ? "" : " ") + text;
-    return out;
 }
 
 /// What changed, for event `admin`; a secret only by its being there.

@@ -6,44 +6,13 @@
 #include "auth/account_store.hpp"
 #include "auth/login_name.hpp"
 #include "auth/random.hpp"
+#include "relay/admin/account_parts.hpp"
 #include "relay/admin/endpoints.hpp"
+#include "relay/admin/selectors.hpp"
 
 namespace postern::relay::admin {
 
 using auth::AuthError;
-
-Problem from_store(const boost::system::error_code& error) {
-    if (error == AuthError::not_found) return not_found("there is no such account");
-    if (error == AuthError::already_exists)
-        return {409, "conflict", "the account is there already", "account"};
-    if (error == AuthError::invalid_name)
-        return invalid("is no address; write one like \"ann@example.net\"", "account");
-    if (error == AuthError::invalid_owned) {
-        return invalid("must be addresses, domains or \"*\"", "owns");
-    }
-    if (error == AuthError::invalid_password) {
-        return invalid("must be 1 to 1024 octets of UTF-8 without control characters", "password");
-    }
-    if (error == AuthError::invalid_credential)
-        return invalid(
-            "must be 1 to 64 letters, digits, dots, underscores or hyphens, the first a letter or "
-            "a digit",
-            "credential");
-    if (error == AuthError::credential_exists)
-        return {409, "conflict", "the account has a credential of that name", "credential"};
-    if (error == AuthError::no_credential)
-        return not_found("the account has no credential of that name");
-    if (error == AuthError::invalid_rule)
-        return invalid("a rule's mode is enforce, observe or off", "rules");
-    if (error == AuthError::store_locked)
-        return not_ready("the account store is locked by another process");
-    return internal(fmt::format("the account store: {}", error.message()));
-}
-
-Checked<void> check_plan(const Ports& ports, const std::string& plan) {
-    if (plan.empty() || !ports.limits_of || ports.limits_of(plan)) return {};
-    return invalid("no plan of that name; the configuration's [limits.NAME] makes one", "plan");
-}
 
 namespace {
 
@@ -73,6 +42,11 @@ class CredentialCall {
         : ports_(ports), request_(request), account_(account) {}
 
     [[nodiscard]] Checked<Answer> list() const {
+        // All at once: an account has few.
+        Selectors s(request_.query, ports_.now());
+        if (const auto limit = s.number("limit", default_page, largest_page); !limit)
+            return limit.error();
+        if (const auto done = s.done(); !done) return done.error();
         const auto view = ports_.accounts->show(account_);
         if (!view) return from_store(view.error());
         Json out;

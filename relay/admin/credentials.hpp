@@ -15,9 +15,4 @@ namespace postern::relay::admin {
 /// All credentials of an account, as lists show them.
 [[nodiscard]] Json credentials_of(const Ports& ports, const auth::AccountView& view);
 
-// What accounts and their credentials share.
-[[nodiscard]] Problem from_store(const boost::system::error_code& error);
-/// A plan that the configuration knows; empty: none is named.
-[[nodiscard]] Checked<void> check_plan(const Ports& ports, const std::string& plan);
-
 }  // namespace postern::relay::admin

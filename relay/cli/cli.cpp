@@ -76,6 +76,7 @@ Exit parse_and_run(int argc, const char* const* argv, const Programs& programs) 
     root.add_option("--reason", context.reason, "Why a change is made; kept in the journal");
     add_service_commands(root, context);
     add_account_commands(root, context);
+    add_customer_commands(root, context);
     add_queue_commands(root, context);
     add_journal_commands(root, context);
     try {

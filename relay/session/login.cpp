@@ -38,8 +38,8 @@ std::optional<std::uint64_t> number_of(const std::string& hex) {
 
 std::optional<policy::Mode> guard_mode(const auth::AccountPtr& account) {
     if (!account) return std::nullopt;
-    const auto it = account->rules.find("login_guard");
-    return it == account->rules.end() ? std::nullopt : policy::parse_mode(it->second);
+    const std::string* const mode = auth::mode_of(*account, "login_guard");
+    return mode == nullptr ? std::nullopt : policy::parse_mode(*mode);
 }
 
 }  // namespace

@@ -71,9 +71,11 @@ policy::Facts SessionDriver::facts() const {
             out.credential_plan = used->plan;
         out.suspended = account_->suspended.has_value();
         if (account_->suspended) out.suspended_text = account_->suspended->text;
-        for (const auto& [name, mode] : account_->rules) {
-            if (const auto rule = policy::parse_rule(name))
-                out.overrides.set(*rule, policy::parse_mode(mode));
+        for (const auto* rules : {&account_->customer_rules, &account_->rules}) {
+            for (const auto& [name, mode] : *rules) {
+                if (const auto rule = policy::parse_rule(name))
+                    out.overrides.set(*rule, policy::parse_mode(mode));
+            }
         }
     }
     return out;
