@@ -264,7 +264,7 @@ result<AccountPtr> AccountStore::suspend(std::string_view name, const Suspension
                          });
 }
 
-result<AccountStore::Released> AccountStore::release(std::string_view name) {
+result<AccountStore::Released> AccountStore::release(std::string_view name, IfActive if_active) {
     const std::optional<std::string> normalised = normalised_login(name);
     if (!normalised) return AuthError::not_found;
     bool was_suspended = false;
@@ -272,11 +272,13 @@ result<AccountStore::Released> AccountStore::release(std::string_view name) {
         impl_->change(*normalised, Change::released,
                       [&](Database& db, const AccountPtr& account) -> result<std::int64_t> {
                           was_suspended = account->suspended.has_value();
+                          if (!was_suspended && if_active == IfActive::nothing)
+                              return AuthError::not_suspended;
                           if (const Outcome error = delete_suspension(db, account->id))
                               return error;
                           return account->id;
                       });
-    if (!released) return released.error();
+    if (!released && released.error() != AuthError::not_suspended) return released.error();
     return was_suspended ? Released::released : Released::was_not_suspended;
 }
 

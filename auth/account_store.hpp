@@ -149,8 +149,11 @@ class AccountStore {
     [[nodiscard]] result<AccountPtr> suspend(std::string_view name, const SuspensionRequest& why,
                                              Time now);
     enum class Released : std::uint8_t { released, was_not_suspended };
-    /// Listeners hear of it either way: what a suspension stopped may stand still without one.
-    [[nodiscard]] result<Released> release(std::string_view name);
+    /// Whether those who listen hear of the release of an account that is not suspended: its mail
+    /// may be frozen all the same.
+    enum class IfActive : std::uint8_t { nothing, tell };
+    [[nodiscard]] result<Released> release(std::string_view name,
+                                           IfActive if_active = IfActive::nothing);
     [[nodiscard]] result<void> remove(std::string_view name);
 
     // --- customers; a change of one changes all its accounts ---

@@ -35,14 +35,13 @@ LoginGuard::Place& LoginGuard::Place::operator=(Place&& other) noexcept {
 LoginGuard::ConnectAnswer LoginGuard::on_connect(std::string_view source, SteadyTime now) {
     ConnectAnswer answer;
     const auto mode = impl_->mode.load(std::memory_order_relaxed);
-    if (mode == Mode::off) return answer;
     {
         auto& site = impl_->site_of(source);
         const std::scoped_lock lock(site.mutex);
         const auto* s = site.sources.find(source);
         if (s == nullptr) return answer;
         answer.known = s->last_success != never && now - s->last_success < impl_->known_for();
-        if (answer.known) return answer;
+        if (answer.known || mode == Mode::off) return answer;
         answer.would_refuse = now < s->refused_until || s->score.now(now) >= refuse_from;
     }
     answer.refuse = answer.would_refuse && mode == Mode::enforce;

@@ -246,7 +246,8 @@ class AccountCall {
         const std::string account = (*found)->name;
         // Mail may be frozen without a suspension: an account of that name was removed with one.
         const bool was_frozen = frozen(account);
-        const auto released = store_.release(account);
+        const auto released = store_.release(
+            account, was_frozen ? AccountStore::IfActive::tell : AccountStore::IfActive::nothing);
         if (!released) return from_store(released.error());
         if (*released == AccountStore::Released::was_not_suspended && !was_frozen) {
             return Problem{409, "conflict", "the account is not suspended", "account"};

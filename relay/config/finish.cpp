@@ -109,7 +109,6 @@ class Finish {
         const auto dot = domain.find('.');
         if (domain.find('.', dot + 1) != std::string::npos) domain.erase(0, dot + 1);
         if (s.contact.empty()) s.contact = "postmaster@" + domain;
-        if (s.abuse_contact.empty()) s.abuse_contact = "postmaster@" + domain;
     }
 
     void pair(const std::string& path, const Certificate& one) {

@@ -259,14 +259,22 @@ awaitable<ClientWord> Delivery::conclude(UpstreamPool& pool, net::TaskGroup& tas
                             .bytes = message.size()});
         }
         const std::string notice_id = notices.empty() ? "" : batch.add.back().id;
-        if (const auto stored = co_await commit(spool_, std::move(batch)); !stored) {
+        const auto stored = co_await commit(spool_, std::move(batch));
+        if (!stored) {
             events_.log(
                 event::Level::error, "spool",
                 fmt::format("{} could not be stored: {}", message.ref, stored.error().message()));
-            co_return ClientWord{.reply = no_space()};
+            // Where all of it was delivered, only the notice of that is lost: told otherwise, the
+            // client would send it again.
+            const bool delivered =
+                kept == 0 && std::ranges::all_of(notices, [](const Notice& notice) {
+                    return notice.action == proto::DsnAction::relayed;
+                });
+            if (!delivered) co_return ClientWord{.reply = no_space()};
         }
         for (event::Queued& one : told) events_.emit(std::move(one));
-        tell_notices(message.ref, message.envelope, notices, notice_id, "queued");
+        tell_notices(message.ref, message.envelope, notices, stored ? notice_id : "",
+                     stored ? "queued" : "none");
     }
     if (wait.unanswered)
         tasks.spawn(settle_late(pool, wait.unanswered, wait.message, doubt_id, doubtful));

@@ -54,7 +54,7 @@ class Delivery {
     /// While no path takes mail: sends the delay notices that are owed, and gives up what is too
     /// old. Looks at a page of the entries after `after` and changes `most` of them at most; says
     /// where to go on, empty: they were the last.
-    [[nodiscard]] awaitable<std::string> age_waiting(std::string after, std::size_t most);
+    [[nodiscard]] awaitable<std::string> age_waiting(std::string after);
 
   private:
     struct Wait;  // what one waiting client's message went through

@@ -187,7 +187,7 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
     co_await settle(pool, source_of(loaded), std::move(step), std::move(alone));
 }
 
-awaitable<std::string> Delivery::age_waiting(std::string after, std::size_t most) {
+awaitable<std::string> Delivery::age_waiting(std::string after) {
     constexpr std::size_t page_size = 100;
     const auto config = ports_.config();
     const auto too_old = std::chrono::system_clock::now() - config->delivery.retry.give_up;
@@ -198,7 +198,8 @@ awaitable<std::string> Delivery::age_waiting(std::string after, std::size_t most
         co_await net::offload(offload_, [&] { return spool_.list(old, page_size, after); });
     for (const EntryInfo& info : page) {
         if (info.delay_notified && info.created > too_old) continue;
-        if (most-- == 0) co_return after;
+        // Mail that a path takes again must not wait for the rest of a long queue.
+        if (!ports_.paths()->all_open(clock::now())) co_return after;
         after = info.id;
         auto loaded = co_await net::offload(offload_, [&] { return spool_.load(info.id); });
         if (!loaded) continue;

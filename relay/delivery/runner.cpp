@@ -10,9 +10,6 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-/// So few that mail is dealt without delay once a path takes it again.
-constexpr std::size_t aged_at_a_time = 16;
-
 }  // namespace
 
 QueueRunner::QueueRunner(asio::io_context& context, Spool& spool, Delivery& delivery,
@@ -66,7 +63,7 @@ awaitable<bool> QueueRunner::age_some() {
         if (clock::now() - aged_ < pace_.aging_interval) co_return false;
         aged_ = clock::now();
     }
-    aging_after_ = co_await delivery_.age_waiting(aging_after_, aged_at_a_time);
+    aging_after_ = co_await delivery_.age_waiting(aging_after_);
     co_return !aging_after_.empty();
 }
 

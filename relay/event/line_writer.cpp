@@ -198,7 +198,7 @@ void LineWriter::stop(std::chrono::milliseconds patience) noexcept {
 }
 
 void LineWriter::run() noexcept {
-    ::pthread_setname_np(::pthread_self(), "events");
+    ::pthread_setname_np(::pthread_self(), "log");
     std::vector<Chunk> batch;
     for (;;) {
         {

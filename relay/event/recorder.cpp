@@ -119,6 +119,7 @@ void Recorder::set_keep_free(std::uint64_t octets) noexcept {
 }
 
 void Recorder::run() noexcept {
+    ::pthread_setname_np(::pthread_self(), "events");
     std::vector<std::unique_ptr<Event>> batch;
     for (;;) {
         {

@@ -87,4 +87,9 @@ std::optional<Holder> StateLock::holder(const std::string& state) {
     return from_json(std::string_view(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0));
 }
 
+bool StateLock::readable(const std::string& state) {
+    const Descriptor file(::open(lock_path(state).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    return file.valid() || errno != EACCES;
+}
+
 }  // namespace postern::relay::process

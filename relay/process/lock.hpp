@@ -31,6 +31,9 @@ class StateLock {
     /// longer than the look.
     [[nodiscard]] static std::optional<Holder> holder(const std::string& state);
 
+    /// Whether holder() can say: false where the lock is there and this process may not read it.
+    [[nodiscard]] static bool readable(const std::string& state);
+
     /// Writes what the file says anew: a process that forked or became another user.
     [[nodiscard]] boost::system::result<void> describe(const Holder& holder);
 

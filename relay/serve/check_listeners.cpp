@@ -13,6 +13,8 @@ std::vector<config::Finding> check_listeners(const config::Config& config) {
     std::vector<config::Finding> out;
     // Then they are taken, and by whom they should be.
     if (process::StateLock::holder(config.server.state)) return out;
+    // Whoever may not see that would take our own relay for a stranger.
+    if (!process::StateLock::readable(config.server.state)) return out;
     for (const config::Listen& listen : config.server.listen) {
         const auto fd = net::open_listening_socket(listen.place());
         if (fd) {
@@ -26,7 +28,8 @@ std::vector<config::Finding> check_listeners(const config::Config& config) {
              .text = fmt::format("cannot listen on {}: {}", listen.place(), fd.error().message()),
              .fix = no_right ? "ports below 1024 want root at the start, or a socket from "
                                "systemd"
-                             : "see who does: ss -tlnp; or give another address in "
+                             : "see who does: ss -tlnp (systemd, with a socket unit of ours); or "
+                               "give another address in "
                                "server.listen"});
     }
     return out;

@@ -215,9 +215,11 @@ awaitable<void> Server::probe_paths() {
 }
 
 void Server::account_changed(const std::string& account, auth::Change change) {
-    // Who adds an account of that name has made sure that none of its mail is left.
-    const bool forgotten = change == auth::Change::added &&
-                           std::ranges::binary_search(spool_->frozen_accounts(), account);
+    // The mail of one of that name that was removed does not become the new one's.
+    const bool forgotten =
+        change == auth::Change::added &&
+        std::ranges::binary_search(spool_->frozen_accounts(), account) &&
+        spool_->list({.accounts = {account}, .states = {EntryState::frozen}}, 1, {}).empty();
     if (forgotten || change == auth::Change::suspended || change == auth::Change::released) {
         spool_->freeze(
             account, change == auth::Change::suspended, [this, account](result<void> said) {

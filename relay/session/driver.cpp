@@ -27,10 +27,8 @@ constexpr seconds stranger_patience{600};
 constexpr double least_octets_a_second = 128;
 constexpr seconds rate_grace{60};
 constexpr seconds rate_window{180};
-/// A message holds memory from MAIL on: so long, in all, may its commands let us wait,
+/// A message holds memory from MAIL on: so long, in all, may its commands let us wait.
 constexpr seconds commands_patience{600};
-/// and so long may it take in all.
-constexpr seconds transaction_patience{3600};
 /// A block that has less room than this is left to its slices and a new one taken.
 constexpr std::size_t least_room = 2048;
 /// A network that may be one line's (IPv4 /24, IPv6 /48) has as many connections as so many
@@ -208,11 +206,8 @@ awaitable<void> SessionDriver::read(Session::Read what) {
     SteadyTime deadline = what.in_data ? now + what.deadline : command_deadline_;
     if (account_name_.empty()) deadline = std::min(deadline, started_ + stranger_patience);
     if (what.in_data && too_slow()) deadline = now;
-    if (transaction_) {
-        deadline = std::min(deadline, transaction_->began + transaction_patience);
-        if (!what.in_data)
-            deadline = std::min(deadline, now + commands_patience - transaction_->waited);
-    }
+    if (transaction_ && !what.in_data)
+        deadline = std::min(deadline, now + commands_patience - transaction_->waited);
     // The block is kept only while a body is read into it: an idle connection holds none.
     const bool room = block_ && what.in_data && block_->size() - block_used_ >= least_room;
     if (!room) {
@@ -252,6 +247,8 @@ awaitable<void> SessionDriver::read(Session::Read what) {
     }
     const std::string_view fresh(block_->data() + block_used_, *got);
     block_used_ += *got;
+    // Those that are swallowed, too: a body that is refused at its end comes as fast as any other.
+    if (transaction_ && what.in_data) transaction_->arrived += *got;
     // Until a login is over, what was read may hold a secret: the machine wipes its own copies,
     // this one is ours.
     if (account_name_.empty()) block_->holds_secret(block_used_);
@@ -272,10 +269,10 @@ bool SessionDriver::too_slow() {
     const auto slow = [](std::uint64_t octets, std::chrono::duration<double> time) {
         return static_cast<double>(octets) < time.count() * least_octets_a_second;
     };
-    if (now - t.data_began > rate_grace && slow(t.octets, now - t.data_began)) return true;
+    if (now - t.data_began > rate_grace && slow(t.arrived, now - t.data_began)) return true;
     if (now - t.rate_since <= rate_window) return false;
     // Window by window: what came fast at first must not pay for the hours after.
-    const std::uint64_t fresh = t.octets - std::exchange(t.rate_octets, t.octets);
+    const std::uint64_t fresh = t.arrived - std::exchange(t.rate_octets, t.arrived);
     return slow(fresh, now - std::exchange(t.rate_since, now));
 }
 

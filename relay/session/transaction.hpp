@@ -14,10 +14,10 @@ struct SessionDriver::Transaction {
     BodyBudget::Claim memory;
     Body body;
     proto::HeaderScanner header;
-    SteadyTime began = std::chrono::steady_clock::now();
     SteadyTime data_began;
-    SteadyTime rate_since;                         ///< Since when the rate of the body is measured;
-    std::uint64_t rate_octets = 0;                 ///< its octets then.
+    std::uint64_t arrived = 0;      ///< Octets of the body, as they came over the wire.
+    SteadyTime rate_since;          ///< Since when their rate is measured;
+    std::uint64_t rate_octets = 0;  ///< its octets then.
     std::chrono::steady_clock::duration waited{};  ///< For commands, since MAIL.
     SteadyTime data_ended;
     std::vector<policy::RuleSeen> rules;  ///< What rules said at MAIL and RCPT without refusing.

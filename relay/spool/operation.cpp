@@ -118,8 +118,11 @@ struct Apply {
 }  // namespace
 
 bool Operation::adds_mail() const noexcept {
-    return adds() && (batch.update.empty() ||
-                      !std::ranges::all_of(batch.add, [](const NewEntry& e) { return e.dsn; }));
+    if (!adds()) return false;
+    // A notice of delay ends nobody's mail: it can come later.
+    const bool settles =
+        std::ranges::any_of(batch.update, [](const EntryUpdate& u) { return !u.done.empty(); });
+    return !settles || !std::ranges::all_of(batch.add, [](const NewEntry& e) { return e.dsn; });
 }
 
 std::uint64_t Operation::octets() const noexcept {

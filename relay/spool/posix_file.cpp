@@ -147,6 +147,7 @@ class PosixFile final : public File {
     /// Some file systems open a file so, but do not write it so (EINVAL): they get it the other
     /// way.
     error_code write_direct(std::uint64_t offset, std::span<const std::string_view> pieces) {
+        if (!direct_.valid()) return write_to(fd_, offset, pieces);
         const error_code error = write_to(direct_, offset, pieces);
         if (error.value() != EINVAL) return error;
         direct_ = {};

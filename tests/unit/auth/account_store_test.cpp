@@ -275,8 +275,11 @@ TEST_CASE("listeners hear of every change in order, until they go") {
     REQUIRE(f.store->passwd("ann@example.net", proto::Secret("x"), noon).has_value());
     REQUIRE(f.store->suspend("ann@example.net", {}, noon).has_value());
     REQUIRE(f.store->release("ann@example.net").has_value());
-    // Its mail may be frozen without a suspension.
     REQUIRE(f.store->release("ann@example.net").has_value());
+    // Its mail may be frozen without a suspension.
+    const std::uint64_t generation = f.store->generation();
+    REQUIRE(f.store->release("ann@example.net", AccountStore::IfActive::tell).has_value());
+    CHECK(f.store->generation() == generation + 1);
     REQUIRE(f.store->remove("ann@example.net").has_value());
     CHECK_FALSE(f.store->release("ann@example.net").has_value());
     CHECK_FALSE(f.store->remove("ann@example.net").has_value());

@@ -27,7 +27,6 @@ TEST_CASE("the least configuration loads and has the documented defaults") {
     CHECK(c.server.listen[1] == Listen{"::", 465, ListenTls::implicit, false, "465"});
     CHECK(c.admin_socket() == "/var/lib/postern/admin.sock");
     CHECK(c.server.contact == "postmaster@example.net");
-    CHECK(c.server.abuse_contact == "postmaster@example.net");
     CHECK(c.server.drain == 8s);
     CHECK(c.resources.max_connections == 16000);
     CHECK(c.resources.body_memory == 512ULL << 20U);
@@ -65,7 +64,6 @@ admin = ["127.0.0.1:8025", "unix:run/admin.sock"]
 metrics_from = ["2001:db8::/32", "192.0.2.7"]
 user = "mail"
 contact = "help@example.net"
-abuse_contact = "abuse@example.net"
 threads = 4
 drain = "30s"
 [tls]
@@ -217,9 +215,8 @@ TEST_CASE("the sample file is the defaults, and its keys all exist") {
         for (const Difference& d : differences(*sample.config, *full.config))
             examples.push_back(d.key);
         CHECK(examples == std::vector<std::string>{"server.admin", "server.user", "server.contact",
-                                                   "server.abuse_contact", "tls.certificates",
-                                                   "upstream.0.ca", "upstream.0.username",
-                                                   "upstream.0.password"});
+                                                   "tls.certificates", "upstream.0.ca",
+                                                   "upstream.0.username", "upstream.0.password"});
     }
 }
 

@@ -286,6 +286,11 @@ TEST_CASE("below the reserve an outcome is taken with the notification that it o
     batch = updating(delivery("01A", {1}));
     batch.add.push_back(make_entry("01M"));
     CHECK(commit(*spool, std::move(batch)).error() == SpoolError::full);
+    // Nor has a notice of delay: it ends no mail, and can come later.
+    batch = updating(deferral("01A", 1, at(60s)));
+    batch.add.push_back(make_entry("01D"));
+    batch.add.back().dsn = true;
+    CHECK(commit(*spool, std::move(batch)).error() == SpoolError::full);
     CHECK(ids(*spool) == std::vector<std::string>{"01A", "01N"});
 }
 
@@ -296,14 +301,14 @@ TEST_CASE("on a disk without space a notification leaves the rest to the outcome
     settings.segment_size = 256U << 10U;
     auto spool = open_spool(fs, told, settings);
     for (int i = 100; i < 120; ++i) {
-        REQUIRE(commit(*spool, adding(make_entry("01" + std::to_string(i), 3000))));
+        REQUIRE(commit(*spool, adding(make_entry("01" + std::to_string(i), 3000, 100))));
     }
     REQUIRE(eventually([&] { return std::ranges::count(fs.names(root), "spare") == 1; }));
     fs.set_capacity(0);
     const auto entries = ids(*spool);
     int refused = 0;
-    for (int i = 0; i < 80; ++i) {
-        auto batch = updating(deferral(entries[0], 1, at(60s)));
+    for (std::uint32_t i = 0; i < 80; ++i) {
+        auto batch = updating(delivery(entries[0], {i + 1}));
         batch.add.push_back(make_entry("02" + std::to_string(i), 6000));
         batch.add.back().dsn = true;
         const auto r = commit(*spool, std::move(batch));

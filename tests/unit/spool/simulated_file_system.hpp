@@ -141,7 +141,8 @@ class SimulatedFileSystem final : public relay::FileSystem {
         } else if (mode == Mode::replace && !inode->content.empty()) {
             inode->change({Change::Kind::truncate, 0, {}});
         }
-        return std::unique_ptr<relay::File>(std::make_unique<OpenFile>(state_, inode, path));
+        return std::unique_ptr<relay::File>(
+            std::make_unique<OpenFile>(state_, inode, path, mode == Mode::direct));
     }
 
     error_code sync_directory(const std::string& path) override {
@@ -353,12 +354,20 @@ class SimulatedFileSystem final : public relay::FileSystem {
 
     class OpenFile final : public relay::File {
       public:
-        OpenFile(std::shared_ptr<State> state, std::shared_ptr<Inode> inode, std::string path)
-            : state_(std::move(state)), inode_(std::move(inode)), path_(std::move(path)) {}
+        OpenFile(std::shared_ptr<State> state, std::shared_ptr<Inode> inode, std::string path,
+                 bool direct)
+            : state_(std::move(state)),
+              inode_(std::move(inode)),
+              path_(std::move(path)),
+              direct_(direct) {}
 
         error_code write(std::uint64_t offset, std::span<const std::string_view> pieces) override {
             std::string data;
             for (const std::string_view piece : pieces) data += piece;
+            // The real one would write it otherwise, beside the page cache and through it in turns.
+            if (direct_ &&
+                (offset % relay::file_block != 0 || data.size() % relay::file_block != 0))
+                return code(EINVAL);
             const std::lock_guard lock(state_->mutex);
             error_code error = state_->enter(Call::write, path_);
             if (!error && !state_->fits(*inode_, offset + data.size())) error = code(ENOSPC);
@@ -411,6 +420,7 @@ class SimulatedFileSystem final : public relay::FileSystem {
         std::shared_ptr<State> state_;
         std::shared_ptr<Inode> inode_;
         std::string path_;
+        bool direct_;
     };
 
     error_code enter(Call call, const std::string& path) { return state_->enter(call, path); }
