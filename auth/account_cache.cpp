@@ -62,13 +62,21 @@ void AccountCache::changed(const std::string& name, AccountPtr account, std::uin
     }
 }
 
-void AccountCache::changed_all(std::uint64_t generation) {
+void AccountCache::customer_changed(std::string_view customer, std::uint64_t generation) {
+    std::vector<AccountPtr> gone;  // Freed when the locks are not held any more.
     // All locks at once: nobody sees the new number beside an old account.
     std::vector<std::unique_lock<std::mutex>> locks;
     locks.reserve(shards_.size());
     for (const auto& each : shards_) locks.emplace_back(each->mutex);
     generation_.store(generation, std::memory_order_release);
-    for (const auto& each : shards_) each->present.clear();
+    for (const auto& each : shards_) {
+        each->present.erase_if([&](const AccountPtr& account) {
+            if (account->customer != customer) return false;
+            gone.push_back(account);
+            return true;
+        });
+    }
+    locks.clear();
 }
 
 }  // namespace postern::auth

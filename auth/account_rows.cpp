@@ -286,13 +286,11 @@ Outcome write_credential(Database& database, std::int64_t id, std::string_view n
 }
 
 Outcome delete_credential(Database& database, std::int64_t id, std::string_view name) {
-    for (const std::string_view sql :
-         {"DELETE FROM credential WHERE account_id = ? AND name = ?",
-          "DELETE FROM last_login WHERE account_id = ? AND credential = ?"}) {
-        if (const Outcome error = database.prepare(sql).bind(id).bind(name).run().error())
-            return error;
-    }
-    return {};
+    return database.prepare("DELETE FROM credential WHERE account_id = ? AND name = ?")
+        .bind(id)
+        .bind(name)
+        .run()
+        .error();
 }
 
 Outcome write_suspension(Database& database, std::int64_t id, const SuspensionRequest& why,

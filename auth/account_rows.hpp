@@ -41,7 +41,7 @@ using Outcome = boost::system::error_code;
 /// In place of one of that name.
 [[nodiscard]] Outcome write_credential(Database& database, std::int64_t id, std::string_view name,
                                        const Verifier& verifier, std::string_view plan, Time now);
-/// With what is known of its use.
+/// What is known of its use stays: it is asked for just then.
 [[nodiscard]] Outcome delete_credential(Database& database, std::int64_t id, std::string_view name);
 [[nodiscard]] Outcome write_suspension(Database& database, std::int64_t id,
                                        const SuspensionRequest& why, Time now);

@@ -113,6 +113,10 @@ result<std::uint64_t> AccountStore::count() {
     return impl_->count();
 }
 
+result<std::vector<std::string>> AccountStore::plans() {
+    return impl_->plans();
+}
+
 std::uint64_t AccountStore::generation() const noexcept {
     return impl_->cache().generation();
 }
@@ -174,37 +178,41 @@ result<AccountPtr> AccountStore::set(std::string_view name, const AccountChange&
     const auto authzids = account_names(change.authzids.value_or(std::vector<std::string>()));
     if (!authzids) return authzids.error();
     if (const Outcome error = check_rules(change.rules, true)) return error;
-    const bool new_password = change.password || change.drop_password;
-
+    const auto write = [&](Database& db, const AccountPtr& account,
+                           const Verifier* verifier) -> result<std::int64_t> {
+        const std::int64_t id = account->id;
+        if (change.customer) {
+            if (const Outcome error = write_customer(db, id, *change.customer, now)) return error;
+        }
+        if (change.plan) {
+            if (const Outcome error = write_plan(db, id, *change.plan)) return error;
+        }
+        if (change.owns) {
+            if (const Outcome error = write_owned(db, id, *owned)) return error;
+        }
+        if (change.authzids) {
+            if (const Outcome error = write_authzids(db, id, *authzids)) return error;
+        }
+        if (const Outcome error = write_rules(db, id, change.rules)) return error;
+        if (change.drop_password) {
+            if (const Outcome error = delete_credential(db, id, {})) return error;
+        }
+        if (verifier != nullptr) {
+            if (const Outcome error = write_credential(db, id, {}, *verifier, {}, now))
+                return error;
+        }
+        return id;
+    };
+    if (change.password) {
+        return impl_->change_with(
+            *normalised, Change::password, *change.password, {},
+            [&](Database& db, const AccountPtr& account, const Verifier& verifier) {
+                return write(db, account, &verifier);
+            });
+    }
     return impl_->change(
-        *normalised, new_password ? Change::password : Change::altered,
-        [&](Database& db, const AccountPtr& account) -> result<std::int64_t> {
-            const std::int64_t id = account->id;
-            if (change.customer) {
-                if (const Outcome error = write_customer(db, id, *change.customer, now))
-                    return error;
-            }
-            if (change.plan) {
-                if (const Outcome error = write_plan(db, id, *change.plan)) return error;
-            }
-            if (change.owns) {
-                if (const Outcome error = write_owned(db, id, *owned)) return error;
-            }
-            if (change.authzids) {
-                if (const Outcome error = write_authzids(db, id, *authzids)) return error;
-            }
-            if (const Outcome error = write_rules(db, id, change.rules)) return error;
-            if (change.drop_password) {
-                if (const Outcome error = delete_credential(db, id, {})) return error;
-            }
-            if (change.password) {
-                const auto verifier = impl_->verifier_of(*change.password, account.get(), {});
-                if (!verifier) return verifier.error();
-                if (const Outcome error = write_credential(db, id, {}, *verifier, {}, now))
-                    return error;
-            }
-            return id;
-        });
+        *normalised, change.drop_password ? Change::password : Change::altered,
+        [&](Database& db, const AccountPtr& account) { return write(db, account, nullptr); });
 }
 
 result<AccountPtr> AccountStore::add_credential(std::string_view name,
@@ -213,20 +221,18 @@ result<AccountPtr> AccountStore::add_credential(std::string_view name,
     if (!normalised) return AuthError::not_found;
     const auto label = normalised_label(credential.name);
     if (!label) return AuthError::invalid_credential;
-    return impl_->change(*normalised, Change::credential,
-                         [&](Database& db, const AccountPtr& account) -> result<std::int64_t> {
-                             if (find_credential(*account, *label) != nullptr)
-                                 return AuthError::credential_exists;
-                             if (account->credentials.size() >= max_credentials)
-                                 return AuthError::too_many_credentials;
-                             const auto verifier =
-                                 impl_->verifier_of(credential.password, account.get(), *label);
-                             if (!verifier) return verifier.error();
-                             if (const Outcome error = write_credential(
-                                     db, account->id, *label, *verifier, credential.plan, now))
-                                 return error;
-                             return account->id;
-                         });
+    return impl_->change_with(*normalised, Change::credential, credential.password, *label,
+                              [&](Database& db, const AccountPtr& account,
+                                  const Verifier& verifier) -> result<std::int64_t> {
+                                  if (find_credential(*account, *label) != nullptr)
+                                      return AuthError::credential_exists;
+                                  if (account->credentials.size() >= max_credentials)
+                                      return AuthError::too_many_credentials;
+                                  if (const Outcome error = write_credential(
+                                          db, account->id, *label, verifier, credential.plan, now))
+                                      return error;
+                                  return account->id;
+                              });
 }
 
 result<AccountPtr> AccountStore::revoke_credential(std::string_view name,

@@ -123,6 +123,8 @@ class AccountStore {
     [[nodiscard]] result<AccountPage> list(const AccountFilter& filter, std::string_view cursor,
                                            std::size_t limit);
     [[nodiscard]] result<std::uint64_t> count();
+    /// All plans that accounts, customers and credentials name.
+    [[nodiscard]] result<std::vector<std::string>> plans();
     /// *Memory*: rises with each change. Who keeps something that was read compares it with the
     /// number read before.
     [[nodiscard]] std::uint64_t generation() const noexcept;

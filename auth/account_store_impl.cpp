@@ -116,6 +116,18 @@ result<std::uint64_t> AccountStore::Impl::count() {
     return static_cast<std::uint64_t>(*number);
 }
 
+result<std::vector<std::string>> AccountStore::Impl::plans() {
+    std::vector<std::string> found;
+    const std::scoped_lock lock(reader_mutex_);
+    Statement rows = reader_->prepare(
+        "SELECT plan FROM account WHERE plan <> '' UNION SELECT plan FROM customer WHERE plan <> "
+        "'' "
+        "UNION SELECT plan FROM credential WHERE plan <> '' ORDER BY 1");
+    while (rows.row()) found.push_back(rows.text(0));
+    if (!rows.ok()) return rows.error();
+    return found;
+}
+
 result<std::vector<KnownPair>> AccountStore::Impl::known_pairs(Time since, std::size_t limit) {
     std::vector<KnownPair> pairs;
     const std::scoped_lock lock(reader_mutex_);
@@ -156,11 +168,32 @@ result<AccountPtr> AccountStore::Impl::change(const std::string& name, Change wh
         }
         if (const Outcome error = transaction.commit()) return error;
     }
-    count(before, after);
     cache_.changed(name, after, static_cast<std::uint64_t>(number));
     // With the lock held, so that nobody hears of the second change before the first.
     notify(name, what);
+    count(before, after);
     return after;
+}
+
+result<AccountPtr> AccountStore::Impl::change_with(const std::string& name, Change what,
+                                                   const proto::Secret& password,
+                                                   std::string_view credential,
+                                                   const VerifierBody& body) {
+    constexpr int most_tries = 8;
+    for (int tries = 1;; ++tries) {
+        const auto seen = find(name);
+        if (!seen) return seen.error();
+        const auto verifier = verifier_of(password, seen->get(), credential);
+        if (!verifier) return verifier.error();
+        auto done = change(name, what,
+                           [&](Database& db, const AccountPtr& account) -> result<std::int64_t> {
+                               if (account->version != (*seen)->version)
+                                   return AuthError::changed_meanwhile;
+                               return body(db, account, *verifier);
+                           });
+        if (done || done.error() != AuthError::changed_meanwhile || tries == most_tries)
+            return done;
+    }
 }
 
 Outcome AccountStore::Impl::flush(Time forget_before) {

@@ -30,6 +30,7 @@ class AccountStore::Impl {
                                                          std::string_view cursor,
                                                          std::size_t limit);
     [[nodiscard]] result<std::uint64_t> count();
+    [[nodiscard]] result<std::vector<std::string>> plans();
     [[nodiscard]] result<std::vector<KnownPair>> known_pairs(Time since, std::size_t limit);
 
     /// Inside the transaction, given the account as it stands (null: there is none): makes the
@@ -37,6 +38,14 @@ class AccountStore::Impl {
     using Body = std::function<result<std::int64_t>(Database& database, const AccountPtr& account)>;
     /// One change: whole and durable, or without effect.
     [[nodiscard]] result<AccountPtr> change(const std::string& name, Change what, const Body& body);
+    /// change() with a verifier of a password for that credential. It is derived without the lock,
+    /// and anew where the account changes meanwhile.
+    using VerifierBody = std::function<result<std::int64_t>(
+        Database& database, const AccountPtr& account, const Verifier& verifier)>;
+    [[nodiscard]] result<AccountPtr> change_with(const std::string& name, Change what,
+                                                 const proto::Secret& password,
+                                                 std::string_view credential,
+                                                 const VerifierBody& body);
     /// Given the customer as it stands (unset: there is none), makes the change.
     using CustomerBody =
         std::function<Outcome(Database& database, const std::optional<CustomerRecord>& customer)>;

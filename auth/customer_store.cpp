@@ -68,7 +68,7 @@ result<std::optional<CustomerRecord>> AccountStore::Impl::change_customer(
         if (const Outcome error = touch_accounts_of(*writer_, (*after)->id, *number)) return error;
     }
     if (const Outcome error = transaction.commit()) return error;
-    cache_.changed_all(static_cast<std::uint64_t>(*number));
+    cache_.customer_changed(name, static_cast<std::uint64_t>(*number));
     return after;
 }
 

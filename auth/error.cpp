@@ -50,6 +50,8 @@ class Category final : public boost::system::error_category {
                 return "the domain is another customer's";
             case AuthError::invalid_contact:
                 return "a contact must be an address, like ops@example.net";
+            case AuthError::changed_meanwhile:
+                return "the account changes all the time: try again";
             case AuthError::not_suspended:
                 return "the account is not suspended";
             case AuthError::invalid_rule:

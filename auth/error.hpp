@@ -31,6 +31,7 @@ enum class AuthError : std::uint8_t {
     invalid_domain,     ///< No domain.
     domain_taken,       ///< The domain is another customer's.
     invalid_contact,    ///< No address.
+    changed_meanwhile,  ///< Time and again while a password was derived: try again.
     not_suspended,      ///< Nothing is to be released.
     invalid_rule,       ///< A rule's mode is none of enforce, observe, off.
     key_file,           ///< A key under STATE/keys cannot be read or made, or has the wrong size.

@@ -352,8 +352,11 @@ StepResult Exchange::Impl::succeed(bool remembered) {
     }
     std::string authzid = account_->name;
     if (!authzid_.empty()) {
-        authzid = normalised_login(authzid_).value_or(std::string());
-        if (authzid.empty() || !may_act_as(*account_, authzid))
+        // Its own login name, with the label that it carries, is its own identity.
+        LoginName wanted = parse_login(authzid_, context_.separator);
+        authzid = std::move(wanted.account);
+        const bool own_label = !wanted.label || wanted.label == name_.label;
+        if (authzid.empty() || !own_label || !may_act_as(*account_, authzid))
             return fail(Kind::bad_credentials, "authorization identity not granted");
     }
     Success success{{account_, credential_, std::move(authzid), generation_}, remembered};

@@ -43,9 +43,16 @@ class Lru {
         order_.erase(at->second);
         index_.erase(at);
     }
-    void clear() {
-        index_.clear();
-        order_.clear();
+    template <class Which>
+    void erase_if(Which which) {
+        for (auto at = order_.begin(); at != order_.end();) {
+            if (!which(std::as_const(at->second))) {
+                ++at;
+                continue;
+            }
+            index_.erase(at->first);
+            at = order_.erase(at);
+        }
     }
     [[nodiscard]] std::size_t size() const noexcept { return order_.size(); }
 

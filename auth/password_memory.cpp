@@ -32,9 +32,13 @@ void append_part(std::string& out, std::string_view part) {
 }  // namespace
 
 struct PasswordMemory::Shard {
-    explicit Shard(std::size_t capacity) : until(capacity) {}
+    struct Known {
+        std::chrono::steady_clock::time_point until;
+        std::string credential;
+    };
+    explicit Shard(std::size_t capacity) : known(capacity) {}
     mutable std::mutex mutex;
-    Lru<Digest, std::chrono::steady_clock::time_point, TagHash> until;
+    Lru<Digest, Known, TagHash> known;
 };
 
 PasswordMemory::PasswordMemory() : PasswordMemory(Settings()) {}
@@ -49,14 +53,12 @@ PasswordMemory::~PasswordMemory() {
     wipe(key_.data(), key_.size());
 }
 
-Digest PasswordMemory::tag(const AccountRecord& account, std::string_view credential,
-                           std::string_view password) const {
+Digest PasswordMemory::tag(const AccountRecord& account, std::string_view password) const {
     std::string text;
-    text.reserve(64 + account.name.size() + credential.size() + password.size());
+    text.reserve(64 + account.name.size() + password.size());
     append_part(text, "remembered");
     append_number(text, account.version);
     append_part(text, account.name);
-    append_part(text, credential);
     append_part(text, password);
     const Digest made = hmac_sha256(key_, text);
     wipe(text.data(), text.size());
@@ -65,27 +67,33 @@ Digest PasswordMemory::tag(const AccountRecord& account, std::string_view creden
 
 void PasswordMemory::remember(const AccountRecord& account, std::string_view credential,
                               std::string_view password) {
-    const Digest made = tag(account, credential, password);
+    const Digest made = tag(account, password);
     Shard& shard = *shards_[made.back() % shard_count];
     const auto until = settings_.now() + settings_.lifetime;
     const std::scoped_lock lock(shard.mutex);
-    shard.until.put(made, until);
+    shard.known.put(made, {until, std::string(credential)});
 }
 
 std::optional<std::string> PasswordMemory::check(const AccountRecord& account,
                                                  const std::optional<std::string>& label,
                                                  std::string_view password) const {
-    for (const Credential& credential : account.credentials) {
-        if (!credential.verifier || (label && credential.name != *label)) continue;
-        const Digest made = tag(account, credential.name, password);
-        Shard& shard = *shards_[made.back() % shard_count];
+    const Digest made = tag(account, password);
+    Shard& shard = *shards_[made.back() % shard_count];
+    std::string credential;
+    {
         const std::scoped_lock lock(shard.mutex);
-        const auto* const until = shard.until.find(made);
-        if (until == nullptr) continue;
-        if (settings_.now() < *until) return credential.name;
-        shard.until.erase(made);
+        const auto* const known = shard.known.find(made);
+        if (known == nullptr) return std::nullopt;
+        if (settings_.now() >= known->until) {
+            shard.known.erase(made);
+            return std::nullopt;
+        }
+        credential = known->credential;
     }
-    return std::nullopt;
+    const Credential* const found = find_credential(account, credential);
+    const bool meant = !label || credential == *label;
+    if (found == nullptr || !found->verifier || !meant) return std::nullopt;
+    return credential;
 }
 
 std::string PasswordMemory::secret_hash(std::string_view account, std::string_view password) const {
@@ -102,7 +110,7 @@ std::size_t PasswordMemory::size() const {
     std::size_t all = 0;
     for (const auto& shard : shards_) {
         const std::scoped_lock lock(shard->mutex);
-        all += shard->until.size();
+        all += shard->known.size();
     }
     return all;
 }

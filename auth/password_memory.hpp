@@ -48,8 +48,7 @@ class PasswordMemory {
 
   private:
     struct Shard;
-    [[nodiscard]] Digest tag(const AccountRecord& account, std::string_view credential,
-                             std::string_view password) const;
+    [[nodiscard]] Digest tag(const AccountRecord& account, std::string_view password) const;
     Settings settings_;
     std::string key_;
     std::vector<std::unique_ptr<Shard>> shards_;

@@ -65,7 +65,9 @@ Verifier FakeVerifiers::of(std::string_view normalised_name, const Shares& share
     if (all != 0) {
         std::uint64_t drawn = 0;
         for (std::size_t k = salt_octets; k < salt_octets + 8; ++k) drawn = drawn << 8 | shown[k];
-        drawn %= all;
+        // By its fraction: one account more or less moves few names.
+        __extension__ using Wide = unsigned __int128;
+        drawn = static_cast<std::uint64_t>((Wide{drawn} * all) >> 64U);
         for (const auto& [count, accounts] : shares) {
             if (drawn < accounts) {
                 fake.iterations = count;

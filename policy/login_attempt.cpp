@@ -52,7 +52,7 @@ LoginGuard::Gate LoginGuard::Attempt::ask(SteadyTime now) {
             .observed = false};
 }
 
-LoginGuard::SuccessAnswer LoginGuard::Attempt::succeeded(SteadyTime now) {
+LoginGuard::SuccessAnswer LoginGuard::Attempt::succeeded(SteadyTime now, bool clears) {
     SuccessAnswer answer;
     if (guard_ == nullptr) return answer;
     auto& impl = *guard_->impl_;
@@ -61,8 +61,10 @@ LoginGuard::SuccessAnswer LoginGuard::Attempt::succeeded(SteadyTime now) {
         const std::scoped_lock lock(site.mutex);
         if (auto* pair = impl.known(site, source_, account_, now)) {
             answer.known_pair = true;
-            pair->score = {};
-            pair->recent.clear();
+            if (clears) {
+                pair->score = {};
+                pair->recent.clear();
+            }
         }
         if (const auto* s = site.sources.find(source_)) {
             answer.counts.source_failures = s->score.now(now);

@@ -125,7 +125,9 @@ class LoginGuard {
         ~Attempt() { abandon(); }
 
         [[nodiscard]] Gate ask(SteadyTime now);
-        SuccessAnswer succeeded(SteadyTime now);
+        /// `clears`: what failed before for this account from here is forgiven. Not by a further
+        /// password: whoever has one would guess the first with it.
+        SuccessAnswer succeeded(SteadyTime now, bool clears = true);
         /// `secret_hash`: keyed hash of what was sent (PLAIN, LOGIN); unset for SCRAM, which shows
         /// none. `failures_before`: on this connection, before this one.
         [[nodiscard]] FailureAnswer failed(std::optional<std::uint64_t> secret_hash,

@@ -88,6 +88,9 @@ bool Session::authenticated() const noexcept {
 std::uint64_t Session::body_bytes() const noexcept {
     return impl_->body.size();
 }
+bool Session::body_refused() const noexcept {
+    return impl_->body.fault() != BodyReader::Fault::none;
+}
 bool Session::in_transaction() const noexcept {
     return impl_->in_transaction;
 }

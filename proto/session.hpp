@@ -157,6 +157,8 @@ class Session {
     [[nodiscard]] bool authenticated() const noexcept;
     [[nodiscard]] std::uint64_t body_bytes() const noexcept;
     [[nodiscard]] bool in_transaction() const noexcept;
+    /// The body that is being read will be refused at its end: nothing more of it is handed out.
+    [[nodiscard]] bool body_refused() const noexcept;
     [[nodiscard]] std::vector<Note> take_notes();
 
   private:

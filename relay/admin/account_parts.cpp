@@ -58,7 +58,9 @@ Problem from_store(const boost::system::error_code& error) {
 
 Checked<void> check_plan(const Ports& ports, const std::string& plan) {
     if (plan.empty() || !ports.limits_of || ports.limits_of(plan)) return {};
-    return invalid("no plan of that name; the configuration's [limits.NAME] makes one", "plan");
+    return invalid(
+        fmt::format("there is no plan {}; the configuration's [limits.NAME] makes one", plan),
+        "plan");
 }
 
 Checked<void> check_rules(const std::map<std::string, std::string>& rules) {

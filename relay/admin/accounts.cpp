@@ -36,7 +36,9 @@ Json list_item(const auth::AccountView& view) {
 
 Json limits_of(const Ports& ports, const std::string& plan) {
     Json out = Json::object();
-    const auto limits = ports.limits_of ? ports.limits_of(plan) : std::nullopt;
+    auto limits = ports.limits_of ? ports.limits_of(plan) : std::nullopt;
+    // What holds where the configuration does not know the plan any more.
+    if (!limits && ports.limits_of) limits = ports.limits_of(std::string(auth::default_plan));
     if (!limits) return out;
     const auto texts = [](const std::vector<policy::Window>& windows) {
         Json list = Json::array();

@@ -18,7 +18,8 @@ namespace {
 
 Json item(const Ports& ports, const auth::AccountView& view, const auth::Credential& c) {
     const auto used = view.used.find(c.name);
-    const bool was_used = used != view.used.end();
+    // One of the same name that was revoked may have been used before.
+    const bool was_used = used != view.used.end() && used->second.t >= c.created;
     Json out;
     out["credential"] = text_or_null(c.name);
     out["account"] = view.account->name;

@@ -83,15 +83,17 @@ class AccountCommands {
     std::optional<Json> read(const Wanted& w) const {
         if (!is_address(c_, w.account)) return std::nullopt;
         Json body = Json::object();
-        if (const auto owned = auth::parse_owned(w.owns); !owned) {
+        const auto owns = without_empty(w.owns);
+        if (const auto owned = auth::parse_owned(owns); !owned) {
             (void)c_.out.fault(Exit::usage, "--owns", "write an address, a domain, or '*'");
             return std::nullopt;
         }
-        if (!w.owns.empty()) body["owns"] = w.owns;
-        for (const std::string& other : w.authzids) {
+        if (!w.owns.empty()) body["owns"] = owns;
+        const auto authzids = without_empty(w.authzids);
+        for (const std::string& other : authzids) {
             if (!is_address(c_, other)) return std::nullopt;
         }
-        if (!w.authzids.empty()) body["authzids"] = w.authzids;
+        if (!w.authzids.empty()) body["authzids"] = authzids;
         if (w.customer) body["customer"] = *w.customer;
         if (w.plan) body["plan"] = *w.plan;
         for (const std::string& rule : w.rules) {
@@ -154,11 +156,13 @@ class AccountCommands {
             credentials != a.end() && credentials->is_array()) {
             for (const Json& one : *credentials) {
                 const std::string name = shown(one, "credential");
-                fields.emplace_back(
-                    "credential",
-                    fmt::format("{}{}, made {}, last used {}", name.empty() ? "" : name + " ",
-                                shown(one, "kind"), shown_time(one, "created"),
-                                shown_time(one, "last_used")));
+                fields.emplace_back("credential",
+                                    fmt::format("{}{}, made {}, last used {}",
+                                                name.empty() ? "" : fmt::format("\"{}\" ", name),
+                                                shown(one, "kind"), shown_time(one, "created"),
+                                                one.value("last_used", Json()).is_null()
+                                                    ? "never"
+                                                    : shown_time(one, "last_used")));
             }
         }
         if (const auto s = a.find("suspended"); s != a.end() && s->is_object()) {
@@ -185,10 +189,11 @@ void password_options(CLI::App& app, Wanted& w, bool may_go_without) {
 
 void common_options(CLI::App& app, Wanted& w) {
     password_options(app, w, true);
-    app.add_option("--customer", w.customer, "The customer that the account belongs to");
+    app.add_option("--customer", w.customer,
+                   "The customer that the account belongs to, made where there is none; '': none");
     repeated(app, "--owns", w.owns,
              "An address, a domain or '*' that it may send as, beside its own address; may be "
-             "repeated, and `set` replaces what was there");
+             "repeated, `set` replaces what was there, and '' alone empties the list");
 }
 
 CLI::Option* account_argument(CLI::App& app, std::string& into) {
@@ -213,9 +218,11 @@ void add_account_commands(CLI::App& root, Context& context) {
     CLI::App& set = *command(account, "set", "Change an account");
     account_argument(set, wanted->account);
     common_options(set, *wanted);
-    set.add_option("--plan", wanted->plan, "A table of [limits]");
+    set.add_option("--plan", wanted->plan, "A table of [limits]; '': the customer's");
     repeated(set, "--rule", wanted->rules, "RULE=MODE; an empty MODE takes the exception back");
-    repeated(set, "--authzid", wanted->authzids, "An account that it may act as");
+    repeated(
+        set, "--authzid", wanted->authzids,
+        "An account that it may act as; replaces what was there, and '' alone empties the list");
     set.callback([=, &context] { context.chosen = [=] { return commands->set(*wanted); }; });
 
     add_credential_commands(account, context);

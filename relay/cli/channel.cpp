@@ -50,6 +50,12 @@ std::unique_ptr<Channel> open_channel(const config::Config& config, Way way, con
                 holder->pid, config.server.state));
         return nullptr;
     }
+    if (!process::StateLock::readable(config.server.state)) {
+        exit =
+            out.fault(Exit::unreachable, fmt::format("{}: Permission denied", config.server.state),
+                      "run it as root or as the relay's user");
+        return nullptr;
+    }
     if (way == Way::running) {
         exit = out.fault(Exit::unreachable, "the relay is not running",
                          "start it with: postern serve");

@@ -131,4 +131,9 @@ bool is_address(const Context& context, const std::string& text) {
     return false;
 }
 
+std::vector<std::string> without_empty(std::vector<std::string> values) {
+    if (values.size() == 1 && values.front().empty()) values.clear();
+    return values;
+}
+
 }  // namespace postern::relay::cli

@@ -57,6 +57,9 @@ void add_service_commands(CLI::App& root, Context& context);
 /// An address, as accounts have them; else it is told (exit 2).
 [[nodiscard]] bool is_address(const Context& context, const std::string& text);
 
+/// A list as an option gives it: '' alone is the empty list.
+[[nodiscard]] std::vector<std::string> without_empty(std::vector<std::string> values);
+
 /// A subcommand that passes what it does not know to its parents, so that -c, --json and --reason
 /// stand anywhere.
 CLI::App* command(CLI::App& parent, const std::string& name, const std::string& description);

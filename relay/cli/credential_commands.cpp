@@ -15,7 +15,7 @@ Exit add(const Context& c, const Wanted& w) {
     call.path = {"account", w.account, "credential"};
     call.body = {{"credential", w.name}, {"kind", w.kind}};
     if (!w.plan.empty()) call.body["plan"] = w.plan;
-    return c.perform(Way::files, config::Need::a_file, w.name, std::move(call),
+    return c.perform(Way::files, config::Need::a_file, w.account, std::move(call),
                      [&c](const Json& made) {
                          if (c.out.json) {
                              c.out.line(made);
@@ -48,7 +48,7 @@ Exit revoke(const Context& c, const Wanted& w) {
     Call call;
     call.method = "DELETE";
     call.path = {"account", w.account, "credential", w.name};
-    return c.perform(Way::files, config::Need::a_file, w.name, std::move(call),
+    return c.perform(Way::files, config::Need::a_file, w.account, std::move(call),
                      [&c](const Json& done) {
                          if (c.out.json) c.out.line(done);
                          return Exit::done;

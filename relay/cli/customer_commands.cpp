@@ -67,7 +67,7 @@ class CustomerCommands {
     /// The request's body; empty where an argument is wrong, which is told.
     std::optional<Json> read(const Wanted& w) const {
         Json body = Json::object();
-        if (!w.domains.empty()) body["domains"] = w.domains;
+        if (!w.domains.empty()) body["domains"] = without_empty(w.domains);
         if (w.plan) body["plan"] = *w.plan;
         for (const auto& [name, contact] :
              {std::pair("contact", &w.contact), std::pair("abuse_contact", &w.abuse_contact)}) {
@@ -126,10 +126,12 @@ void add_customer_commands(CLI::App& root, Context& context) {
         app.add_option("CUSTOMER", wanted->customer, "The name")->required();
     };
     const auto options = [wanted](CLI::App& app) {
-        repeated(app, "--domain", wanted->domains,
-                 "A domain of it; may be repeated, and `set` replaces what was there");
+        repeated(
+            app, "--domain", wanted->domains,
+            "A domain of it, for the record (what an account may send as is its --owns); may be "
+            "repeated, `set` replaces what was there, and '' alone empties the list");
         app.add_option("--plan", wanted->plan,
-                       "A table of [limits], for accounts without their own");
+                       "A table of [limits], for accounts without their own; '': none");
         app.add_option("--contact", wanted->contact, "Whom to write to");
         app.add_option("--abuse-contact", wanted->abuse_contact, "Who is told of abuse");
         repeated(app, "--rule", wanted->rules, "RULE=MODE; an empty MODE takes the exception back");

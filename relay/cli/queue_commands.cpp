@@ -145,7 +145,9 @@ void add_queue_commands(CLI::App& root, Context& context) {
     retry.callback(
         [=, &context] { context.chosen = [=] { return commands->change("retry", *chosen); }; });
 
-    CLI::App& drop = *command(queue, "drop", "Take entries away unsent");
+    CLI::App& drop =
+        *command(queue, "drop",
+                 "Take whole entries away unsent: for all their recipients, whatever selects them");
     selector_options(drop, *chosen);
     drop.add_flag("--all", chosen->all, "All of them");
     drop.add_flag("--dsn", chosen->dsn,

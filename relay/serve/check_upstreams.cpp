@@ -6,6 +6,7 @@
 #include "relay/net/resolver.hpp"
 #include "relay/net/tls.hpp"
 #include "relay/serve.hpp"
+#include "relay/upstream/attempt.hpp"
 #include "relay/upstream/connection.hpp"
 
 namespace postern::relay {
@@ -39,10 +40,7 @@ awaitable<void> check_one(asio::io_context& context, net::Resolver& resolver, ev
         co_await connection.quit();
         co_return;
     }
-    const std::string why = failed->reply.code != 0
-                                ? fmt::format("{} {}", failed->reply.code, failed->reply.text)
-                            : failed->reply.text.empty() ? "no answer in time"
-                                                         : failed->reply.text;
+    const std::string why = describe(*failed);
     std::string fix = "see that the address is right and that it can be reached from here";
     using Kind = proto::ClientSession::Failed::Kind;
     if (failed->kind == Kind::no_tls)

@@ -73,6 +73,8 @@ class Server {
     [[nodiscard]] admin::ReloadOutcome reload();
     [[nodiscard]] admin::ReloadOutcome reload_on_house();
     void account_changed(const std::string& account, auth::Change change);
+    /// Plans that the store names and the configuration does not know.
+    void warn_of_plans(const Snapshot& now);
     [[nodiscard]] awaitable<void> on_signals();
     [[nodiscard]] awaitable<void> on_second_signal();
     [[nodiscard]] Started reload_certificates();

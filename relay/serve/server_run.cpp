@@ -245,6 +245,19 @@ void Server::account_changed(const std::string& account, auth::Change change) {
     }
 }
 
+void Server::warn_of_plans(const Snapshot& now) {
+    const auto used = accounts_->plans();
+    if (!used) return;
+    for (const std::string& plan : *used) {
+        if (now.policy.plans.contains(plan)) continue;
+        events_->log(
+            event::Level::warning, "limits",
+            fmt::format("plan {} is given to accounts, customers or credentials and stands "
+                        "in no [limits.{}]: {} holds for them",
+                        plan, plan, auth::default_plan));
+    }
+}
+
 admin::ReloadOutcome Server::reload() {
     // Asked for by the API on a pool thread: the reload itself happens on the main thread.
     if (draining_.load())
@@ -293,6 +306,7 @@ admin::ReloadOutcome Server::reload_on_house() {
             return fail(fmt::format("log.target: {}", moved.error().message()));
     }
     current_.set(*snapshot);
+    warn_of_plans(**snapshot);
     const config::Config& now = *loaded.config;
     bodies_.set_limit(now.resources.body_memory);
     accounts_->set_iterations(now.auth.scram_iterations);

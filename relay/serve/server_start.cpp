@@ -102,6 +102,7 @@ Started Server::start() {
     auto snapshot = make_snapshot(config_, parts);
     if (!snapshot) return snapshot.error();
     current_.set(*snapshot);
+    warn_of_plans(**snapshot);
     guard_.set({.mode = (*snapshot)->policy.rules[policy::Rule::login_guard]});
     make_services();
     for (std::size_t i = 0; i < threads; ++i) {

@@ -29,6 +29,10 @@ constexpr seconds rate_grace{60};
 constexpr seconds rate_window{180};
 /// A message holds memory from MAIL on: so long, in all, may its commands let us wait.
 constexpr seconds commands_patience{600};
+/// Memory must not be had for a trickle without end: a message has an hour, and for the largest one
+/// the time that it takes at so many octets a second.
+constexpr seconds message_patience{3600};
+constexpr std::uint64_t slow_line = 4096;
 /// A block that has less room than this is left to its slices and a new one taken.
 constexpr std::size_t least_room = 2048;
 /// A network that may be one line's (IPv4 /24, IPv6 /48) has as many connections as so many
@@ -206,8 +210,14 @@ awaitable<void> SessionDriver::read(Session::Read what) {
     SteadyTime deadline = what.in_data ? now + what.deadline : command_deadline_;
     if (account_name_.empty()) deadline = std::min(deadline, started_ + stranger_patience);
     if (what.in_data && too_slow()) deadline = now;
-    if (transaction_ && !what.in_data)
-        deadline = std::min(deadline, now + commands_patience - transaction_->waited);
+    if (transaction_) {
+        const seconds body(transaction_->snapshot->config->message.max_size / slow_line);
+        deadline = std::min(deadline, transaction_->began + message_patience + body);
+        if (!what.in_data)
+            deadline = std::min(deadline, now + commands_patience - transaction_->waited);
+        // What is refused at its end is read on, and kept no longer.
+        if (what.in_data && machine_->body_refused()) transaction_->forget_body();
+    }
     // The block is kept only while a body is read into it: an idle connection holds none.
     const bool room = block_ && what.in_data && block_->size() - block_used_ >= least_room;
     if (!room) {

@@ -175,7 +175,7 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
             co_return;
         }
     }
-    attempt_.succeeded(clock::now());
+    attempt_.succeeded(clock::now(), credential_.empty());
     attempt_ = {};
     if (!account_ || account_->suspended) {
         tell_login(false, "failed", nullptr);

@@ -233,8 +233,7 @@ void SessionDriver::take_chunk(const proto::Session::BodyChunk& chunk) {
     if (taken > t.memory.bytes() && !t.memory.cover(std::max(taken, t.memory.bytes() * 2)) &&
         !t.memory.cover(taken)) {
         t.out_of_memory = true;
-        t.body.clear();
-        t.memory.release();
+        t.forget_body();
         return;
     }
     if (!t.header.done()) t.header.feed(chunk.bytes);

@@ -14,6 +14,7 @@ struct SessionDriver::Transaction {
     BodyBudget::Claim memory;
     Body body;
     proto::HeaderScanner header;
+    SteadyTime began = std::chrono::steady_clock::now();
     SteadyTime data_began;
     std::uint64_t arrived = 0;      ///< Octets of the body, as they came over the wire.
     SteadyTime rate_since;          ///< Since when their rate is measured;
@@ -25,6 +26,11 @@ struct SessionDriver::Transaction {
     bool has_recipients = false;
     bool judged = false;         ///< The end of data has come before policy.
     bool out_of_memory = false;  ///< The rest is read and forgotten; 452 at the end.
+
+    void forget_body() {
+        body.clear();
+        memory.release();
+    }
 };
 
 }  // namespace postern::relay

@@ -7,6 +7,7 @@ import pytest
 from postern.place import Place
 from postern.relay import ANN
 from postern.smtp import a_message
+from postern.waiting import wait_for
 
 
 def test_a_customer_is_made_shown_changed_and_removed(place: Place) -> None:
@@ -59,3 +60,22 @@ def test_what_is_refused(place: Place, arguments: tuple[str, ...], code: int) ->
     relay, _ = place.pair()
     done = relay.cli("customer", *arguments, expect=None)
     assert done.returncode == code and done.stdout == "" and done.stderr.startswith("postern: "), done
+
+
+def test_a_plan_that_is_gone_is_told(place: Place) -> None:
+    relay, _ = place.pair({"limits": {"shy": {"messages": ["1/hour"]}}})
+    relay.cli("customer", "add", "shop", "--plan", "shy")
+    relay.stop()
+    config = relay.config.read_text()
+    relay.config.write_text(config.replace("shy = {", "bold = {"))
+    relay.start()
+    wait_for("the warning", lambda: "plan shy" in relay.program.output(), 10)
+
+
+def test_lists_are_emptied_by_an_empty_text(place: Place) -> None:
+    relay, _ = place.pair()
+    relay.add_account("bob@example.net", "another one")
+    relay.cli("account", "set", ANN, "--owns", "shop.example", "--authzid", "bob@example.net")
+    relay.cli("account", "set", ANN, "--owns", "", "--authzid", "")
+    [shown] = relay.cli_json("account", "show", ANN)
+    assert shown["owns"] == [ANN] and shown["authzids"] == []

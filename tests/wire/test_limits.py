@@ -11,6 +11,7 @@ import pytest
 from postern.place import Place
 from postern.relay import ANN, PASSWORD
 from postern.smtp import Client, Closed, a_message
+from postern.waiting import wait_for
 
 
 def waits(text: str) -> int:
@@ -169,6 +170,19 @@ def test_one_account_leaves_body_memory_to_others(place: Place) -> None:
         assert other.ask("MAIL FROM:<eve@example.com> SIZE=240000").code == 250
     for client in held:
         client.close()
+
+
+def test_a_body_that_will_be_refused_is_not_kept(place: Place) -> None:
+    relay, _ = place.pair()
+    with relay.logged_in() as client:
+        client.mail("ann@example.net", "bob@example.org")
+        assert client.ask("DATA").code == 354
+        client.send(b"From: ann@example.net\r\n\r\n" + (b"x" * 70 + b"\r\n") * 20_000)
+        wait_for("the body is kept", lambda: relay.metrics().total("postern_body_memory_bytes") > 1 << 20, 10)
+        client.send(b"a lone\nline feed\r\n" + (b"x" * 70 + b"\r\n") * 1000)
+        wait_for("it is not any more", lambda: relay.metrics().total("postern_body_memory_bytes") < 1 << 20, 10)
+        client.send(b".\r\n")
+        assert client.reply().heading == "554 5.6.0"
 
 
 def test_a_message_in_tiny_chunks_uses_little_memory(place: Place) -> None:

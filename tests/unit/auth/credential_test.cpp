@@ -113,6 +113,23 @@ TEST_CASE("an account without a first password may have others") {
     CHECK(by_scram(bench, "nopass@example.net+app", "crayon") == "success nopass@example.net app");
 }
 
+TEST_CASE("the own login name is the own identity, with the label that was typed") {
+    LoginBench bench;
+    add(bench, "phone", "crayon");
+    add(bench, "laptop", "marker");
+    const auto acting = [&](std::string_view name, std::string_view password,
+                            std::string_view authzid) {
+        return opened(bench.begin("PLAIN")->step(says(plain(name, password, authzid))));
+    };
+    CHECK(acting("ann@example.net+phone", "crayon", "ann@example.net+phone") ==
+          "success ann@example.net phone");
+    CHECK(acting("ann@example.net+phone", "crayon", "ann@example.net") ==
+          "success ann@example.net phone");
+    CHECK(acting("ann@example.net+phone", "crayon", "ann@example.net+laptop") == "bad_credentials");
+    CHECK(acting("ann@example.net", "crayon", "ann@example.net+laptop") == "bad_credentials");
+    CHECK(acting("ann@example.net+phone", "crayon", "sue@example.net") == "bad_credentials");
+}
+
 TEST_CASE("a revoked one opens nothing any more, and what rested on it falls") {
     LoginBench bench;
     const AccountPtr before = add(bench, "phone", "crayon", "marketing");
@@ -167,7 +184,8 @@ TEST_CASE("the use of each is told apart") {
     REQUIRE(bench.store->revoke_credential(ann, "phone").has_value());
     const auto view = bench.store->show(ann);
     REQUIRE(view.has_value());
-    CHECK_FALSE(view->used.contains("phone"));
+    CHECK(view->used.at("phone").t == noon + 1min);
+    CHECK(view->last_login == noon + 1min);
 }
 
 }  // namespace

@@ -64,6 +64,7 @@ TEST_CASE("what a customer is given, its accounts have at once") {
     ann.customer = "shop";
     ann.rules = {{"header_from", "enforce"}};
     REQUIRE(f.store->add(ann, noon).has_value());
+    REQUIRE(f.store->add(account_named("bob@example.net"), noon).has_value());
     const AccountPtr before = *f.store->find("ann@shop.example");
     CHECK(before->plan == "transactional");
     const std::uint64_t generation = f.store->generation();
@@ -74,6 +75,7 @@ TEST_CASE("what a customer is given, its accounts have at once") {
     REQUIRE(f.store->set_customer("shop", change).has_value());
     CHECK(f.store->generation() > generation);
     CHECK(f.store->find_cached("ann@shop.example") == nullptr);
+    CHECK(f.store->find_cached("bob@example.net") != nullptr);  // Of no concern to others.
     const AccountPtr now = *f.store->find("ann@shop.example");
     CHECK(now->plan == "marketing");
     CHECK(now->version > before->version);

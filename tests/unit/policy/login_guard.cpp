@@ -38,6 +38,24 @@ Gate gate(LoginGuard& guard, std::string_view source, std::string_view account, 
 
 }  // namespace
 
+TEST_CASE("a further password that is right forgives no guesses at the first") {
+    for (const bool clears : {true, false}) {
+        LoginGuard guard;
+        succeed(guard, office, "ann@example.net", start);
+        auto now = start + 1s;
+        std::chrono::milliseconds delay{0};
+        for (std::uint64_t n = 0; n < 12; ++n) {
+            delay = fail(guard, office, "ann@example.net", 100 + n, now).delay;
+            if (n % 2 == 1) {
+                auto attempt = guard.attempt(office, "ann@example.net", {}, now);
+                attempt.succeeded(now, clears);
+            }
+            now += 2s;
+        }
+        CHECK((delay > 1s) != clears);
+    }
+}
+
 TEST_CASE(
     "a source that guesses waits longer each time, up to twenty seconds, and is refused in the "
     "end") {
