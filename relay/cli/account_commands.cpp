@@ -96,15 +96,7 @@ class AccountCommands {
         if (!w.authzids.empty()) body["authzids"] = authzids;
         if (w.customer) body["customer"] = *w.customer;
         if (w.plan) body["plan"] = *w.plan;
-        for (const std::string& rule : w.rules) {
-            const auto equals = rule.find('=');
-            if (equals == std::string::npos) {
-                (void)c_.out.fault(Exit::usage, fmt::format("--rule {}", rule),
-                                   "write RULE=MODE, like limits=observe");
-                return std::nullopt;
-            }
-            body["rules"][rule.substr(0, equals)] = rule.substr(equals + 1);
-        }
+        if (!add_rules(c_, w.rules, body)) return std::nullopt;
         if (w.no_password) body["no_password"] = true;
         if (w.password_stdin) {
             std::string error;

@@ -131,6 +131,19 @@ bool is_address(const Context& context, const std::string& text) {
     return false;
 }
 
+bool add_rules(const Context& context, const std::vector<std::string>& rules, Json& body) {
+    for (const std::string& rule : rules) {
+        const auto equals = rule.find('=');
+        if (equals == std::string::npos) {
+            (void)context.out.fault(Exit::usage, fmt::format("--rule {}", rule),
+                                    "write RULE=MODE, like limits=observe");
+            return false;
+        }
+        body["rules"][rule.substr(0, equals)] = rule.substr(equals + 1);
+    }
+    return true;
+}
+
 std::vector<std::string> without_empty(std::vector<std::string> values) {
     if (values.size() == 1 && values.front().empty()) values.clear();
     return values;

@@ -57,6 +57,9 @@ void add_service_commands(CLI::App& root, Context& context);
 /// An address, as accounts have them; else it is told (exit 2).
 [[nodiscard]] bool is_address(const Context& context, const std::string& text);
 
+/// `--rule RULE=MODE` as the body's `rules`; false: one is wrong, which is told.
+[[nodiscard]] bool add_rules(const Context& context, const std::vector<std::string>& rules,
+                             Json& body);
 /// A list as an option gives it: '' alone is the empty list.
 [[nodiscard]] std::vector<std::string> without_empty(std::vector<std::string> values);
 

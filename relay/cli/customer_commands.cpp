@@ -1,6 +1,4 @@
 // postern customer ...
-#include <fmt/format.h>
-
 #include "relay/cli/commands.hpp"
 
 namespace postern::relay::cli {
@@ -75,15 +73,7 @@ class CustomerCommands {
             if (!(*contact)->empty() && !is_address(c_, **contact)) return std::nullopt;
             body[name] = **contact;
         }
-        for (const std::string& rule : w.rules) {
-            const auto equals = rule.find('=');
-            if (equals == std::string::npos) {
-                (void)c_.out.fault(Exit::usage, fmt::format("--rule {}", rule),
-                                   "write RULE=MODE, like limits=observe");
-                return std::nullopt;
-            }
-            body["rules"][rule.substr(0, equals)] = rule.substr(equals + 1);
-        }
+        if (!add_rules(c_, w.rules, body)) return std::nullopt;
         return body;
     }
 
