@@ -59,6 +59,11 @@ const std::string* mode_of(const AccountRecord& account, const std::string& rule
     return nullptr;
 }
 
+bool Credential::same_proof(const Credential& other) const noexcept {
+    return kind == other.kind && verifier == other.verifier && crypt == other.crypt &&
+           certificate == other.certificate && source == other.source && listener == other.listener;
+}
+
 const Credential* find_credential(const AccountRecord& account, std::string_view name) noexcept {
     const auto at = std::ranges::find(account.credentials, name, &Credential::name);
     return at != account.credentials.end() ? &*at : nullptr;

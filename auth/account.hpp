@@ -18,15 +18,27 @@ using Time = std::chrono::system_clock::time_point;
 
 inline constexpr std::string_view default_plan = "transactional";
 
-/// A named secret of an account. The first password of an account has the empty name. All that
-/// have a verifier share one salt and one round count, so that one derivation tries them all.
+/// What an account may be known by: a named password, certificate or bound source. The first
+/// password of an account has the empty name. All that have a verifier share one salt and one round
+/// count, so that one derivation tries them all.
 struct Credential {
     std::int64_t id = 0;
     std::string name;
-    std::string kind = "password";
-    std::string plan;  ///< Limits of its own, beside the account's; empty: none.
+    std::string kind = "password";  ///< password certificate device
+    std::string plan;               ///< Limits of its own, beside the account's; empty: none.
     std::optional<Verifier> verifier;
+    std::string crypt;  ///< password: an imported hash ("$6$..."), until the first right login
+                        ///< makes a verifier of it.
+    std::string scram_sha1;   ///< password: RFC 5803 text for SCRAM-SHA-1; empty: it has none.
+    std::string certificate;  ///< certificate: SHA-256 of its DER, 64 lower-case hex digits.
+    std::string source;       ///< device: the network it is bound to, "192.0.2.8/32".
+    std::string listener;     ///< device: the listener it is bound to.
+    std::vector<std::string>
+        rcpts;  ///< device: addresses and `@DOMAIN` it may write to; empty: all.
     Time created;
+
+    /// The same proof: a login that rested on the one rests on the other.
+    [[nodiscard]] bool same_proof(const Credential& other) const noexcept;
 };
 
 /// Why and by whom an account was stopped.

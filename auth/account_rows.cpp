@@ -52,9 +52,20 @@ std::optional<Verifier> verifier_in(const Statement& row, int first) {
     return verifier;
 }
 
+std::vector<std::string> lines_of(std::string_view text) {
+    std::vector<std::string> lines;
+    while (!text.empty()) {
+        const auto end = std::min(text.find('\n'), text.size());
+        lines.emplace_back(text.substr(0, end));
+        text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return lines;
+}
+
 Outcome read_credentials(Database& database, AccountRecord& account) {
     Statement rows = database.prepare(
-        "SELECT id, name, kind, created, plan, salt, iterations, stored_key, server_key "
+        "SELECT id, name, kind, created, plan, salt, iterations, stored_key, server_key, "
+        "crypt, scram_sha1, certificate, source, listener, rcpts "
         "FROM credential WHERE account_id = ? ORDER BY name");
     rows.bind(account.id);
     while (rows.row()) {
@@ -68,6 +79,12 @@ Outcome read_credentials(Database& database, AccountRecord& account) {
             credential.verifier = verifier_in(rows, 5);
             if (!credential.verifier) return AuthError::store_damaged;
         }
+        credential.crypt = rows.text(9);
+        credential.scram_sha1 = rows.text(10);
+        credential.certificate = rows.text(11);
+        credential.source = rows.text(12);
+        credential.listener = rows.text(13);
+        credential.rcpts = lines_of(rows.text(14));
         account.credentials.push_back(std::move(credential));
     }
     return rows.error();
@@ -266,23 +283,33 @@ Outcome write_authzids(Database& database, std::int64_t id, const std::vector<st
     return {};
 }
 
-Outcome write_credential(Database& database, std::int64_t id, std::string_view name,
-                         const Verifier& verifier, std::string_view plan, Time now) {
-    return database
-        .prepare(
-            "INSERT OR REPLACE INTO credential "
-            "(account_id, name, kind, plan, salt, iterations, stored_key, server_key, created) "
-            "VALUES (?, ?, 'password', ?, ?, ?, ?, ?, ?)")
-        .bind(id)
-        .bind(name)
-        .bind(plan)
-        .bind_blob(verifier.salt)
-        .bind(std::int64_t{verifier.iterations})
-        .bind_blob(view(verifier.stored_key))
-        .bind_blob(view(verifier.server_key))
+Outcome write_credential(Database& database, std::int64_t id, const Credential& credential,
+                         Time now) {
+    std::string rcpts;
+    for (const std::string& rcpt : credential.rcpts) rcpts += rcpt + '\n';
+    Statement insert = database.prepare(
+        "INSERT OR REPLACE INTO credential (account_id, name, kind, plan, created, crypt, "
+        "scram_sha1, certificate, source, listener, rcpts, salt, iterations, stored_key, "
+        "server_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    insert.bind(id)
+        .bind(credential.name)
+        .bind(credential.kind)
+        .bind(credential.plan)
         .bind(to_ms(now))
-        .run()
-        .error();
+        .bind(credential.crypt)
+        .bind(credential.scram_sha1)
+        .bind(credential.certificate)
+        .bind(credential.source)
+        .bind(credential.listener)
+        .bind(rcpts);
+    // What is not bound is NULL.
+    if (const auto& verifier = credential.verifier) {
+        insert.bind_blob(verifier->salt)
+            .bind(std::int64_t{verifier->iterations})
+            .bind_blob(view(verifier->stored_key))
+            .bind_blob(view(verifier->server_key));
+    }
+    return insert.run().error();
 }
 
 Outcome delete_credential(Database& database, std::int64_t id, std::string_view name) {

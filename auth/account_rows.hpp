@@ -38,9 +38,9 @@ using Outcome = boost::system::error_code;
                                   const std::map<std::string, std::string>& rules);
 [[nodiscard]] Outcome write_authzids(Database& database, std::int64_t id,
                                      const std::vector<std::string>& names);
-/// In place of one of that name.
-[[nodiscard]] Outcome write_credential(Database& database, std::int64_t id, std::string_view name,
-                                       const Verifier& verifier, std::string_view plan, Time now);
+/// In place of one of that name; `id` and `created` of the credential are not read.
+[[nodiscard]] Outcome write_credential(Database& database, std::int64_t id,
+                                       const Credential& credential, Time now);
 /// What is known of its use stays: it is asked for just then.
 [[nodiscard]] Outcome delete_credential(Database& database, std::int64_t id, std::string_view name);
 [[nodiscard]] Outcome write_suspension(Database& database, std::int64_t id,

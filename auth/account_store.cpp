@@ -44,6 +44,14 @@ Outcome check_rules(const std::map<std::string, std::string>& rules, bool may_be
     return {};
 }
 
+Credential password_of(std::string_view name, const Verifier& verifier, std::string_view plan) {
+    Credential out;
+    out.name = name;
+    out.plan = plan;
+    out.verifier = verifier;
+    return out;
+}
+
 /// SQLite would make the file readable for all, and -wal and -shm take their rights from it.
 Outcome make_file(const std::filesystem::path& path) {
     const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -161,7 +169,8 @@ result<AccountPtr> AccountStore::add(const NewAccount& account, Time now) {
             if (const Outcome error = write_rules(db, *id, account.rules)) return error;
             if (const Outcome error = write_authzids(db, *id, *authzids)) return error;
             if (verifier) {
-                if (const Outcome error = write_credential(db, *id, {}, *verifier, {}, now))
+                if (const Outcome error =
+                        write_credential(db, *id, password_of({}, *verifier, {}), now))
                     return error;
             }
             return id;
@@ -198,7 +207,7 @@ result<AccountPtr> AccountStore::set(std::string_view name, const AccountChange&
             if (const Outcome error = delete_credential(db, id, {})) return error;
         }
         if (verifier != nullptr) {
-            if (const Outcome error = write_credential(db, id, {}, *verifier, {}, now))
+            if (const Outcome error = write_credential(db, id, password_of({}, *verifier, {}), now))
                 return error;
         }
         return id;
@@ -221,18 +230,17 @@ result<AccountPtr> AccountStore::add_credential(std::string_view name,
     if (!normalised) return AuthError::not_found;
     const auto label = normalised_label(credential.name);
     if (!label) return AuthError::invalid_credential;
-    return impl_->change_with(*normalised, Change::credential, credential.password, *label,
-                              [&](Database& db, const AccountPtr& account,
-                                  const Verifier& verifier) -> result<std::int64_t> {
-                                  if (find_credential(*account, *label) != nullptr)
-                                      return AuthError::credential_exists;
-                                  if (account->credentials.size() >= max_credentials)
-                                      return AuthError::too_many_credentials;
-                                  if (const Outcome error = write_credential(
-                                          db, account->id, *label, verifier, credential.plan, now))
-                                      return error;
-                                  return account->id;
-                              });
+    return impl_->change_with(
+        *normalised, Change::credential, credential.password, *label,
+        [&](Database& db, const AccountPtr& account,
+            const Verifier& verifier) -> result<std::int64_t> {
+            if (find_credential(*account, *label) != nullptr) return AuthError::credential_exists;
+            if (account->credentials.size() >= max_credentials)
+                return AuthError::too_many_credentials;
+            const Credential made = password_of(*label, verifier, credential.plan);
+            if (const Outcome error = write_credential(db, account->id, made, now)) return error;
+            return account->id;
+        });
 }
 
 result<AccountPtr> AccountStore::revoke_credential(std::string_view name,

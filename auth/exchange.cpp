@@ -25,7 +25,7 @@ bool stands(const Identity& identity, const AccountRecord* now) noexcept {
     if (now == nullptr || now->suspended || now->id != identity.account->id) return false;
     const Credential* const then = find_credential(*identity.account, identity.credential);
     const Credential* const still = find_credential(*now, identity.credential);
-    return then != nullptr && still != nullptr && then->verifier == still->verifier;
+    return then != nullptr && still != nullptr && then->same_proof(*still);
 }
 
 Exchange::Impl::Impl(Backend backend, ExchangeContext context)

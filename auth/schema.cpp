@@ -102,6 +102,18 @@ CREATE TABLE customer_rule (
     rule TEXT NOT NULL,
     mode TEXT NOT NULL CHECK (mode IN ('enforce', 'observe', 'off')),
     PRIMARY KEY (customer_id, rule)) WITHOUT ROWID;
+)sql",
+    // rcpts: one a line.
+    R"sql(
+ALTER TABLE credential ADD COLUMN crypt TEXT NOT NULL DEFAULT '';
+ALTER TABLE credential ADD COLUMN scram_sha1 TEXT NOT NULL DEFAULT '';
+ALTER TABLE credential ADD COLUMN certificate TEXT NOT NULL DEFAULT '';
+ALTER TABLE credential ADD COLUMN source TEXT NOT NULL DEFAULT '';
+ALTER TABLE credential ADD COLUMN listener TEXT NOT NULL DEFAULT '';
+ALTER TABLE credential ADD COLUMN rcpts TEXT NOT NULL DEFAULT '';
+CREATE INDEX credential_crypt ON credential (account_id) WHERE crypt <> '';
+CREATE UNIQUE INDEX credential_certificate ON credential (certificate) WHERE certificate <> '';
+CREATE INDEX credential_device ON credential (listener) WHERE kind = 'device';
 )sql"};
 
 Fault fault(boost::system::error_code code, const std::filesystem::path& path,

@@ -62,7 +62,7 @@ TEST_CASE("a newer schema is refused by name and left alone") {
     CHECK(fault.code == AuthError::store_newer_schema);
     CHECK(fault.text.find("schema 7") != std::string::npos);
     {
-        Stranger(path).run("PRAGMA user_version = 3");
+        Stranger(path).run("PRAGMA user_version = 4");
     }
     (void)open_store(settings_at(path));
 }
@@ -73,6 +73,11 @@ TEST_CASE("a file of the first schema is brought up to date, with what is in it"
     REQUIRE(open_store(settings_at(path))->add(account_named("ann@example.net"), noon).has_value());
     {
         Stranger old(path);
+        for (const std::string index : {"crypt", "certificate", "device"})
+            old.run(("DROP INDEX credential_" + index).c_str());
+        for (const std::string column :
+             {"crypt", "scram_sha1", "certificate", "source", "listener", "rcpts"})
+            old.run(("ALTER TABLE credential DROP COLUMN " + column).c_str());
         old.run("DROP TABLE customer_rule");
         old.run("DROP TABLE customer_domain");
         old.run("ALTER TABLE customer DROP COLUMN contact");
