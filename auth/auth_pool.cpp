@@ -1,9 +1,11 @@
 #include "auth/auth_pool.hpp"
 
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -22,7 +24,7 @@ class AuthPool::Impl {
     bool submit(Job&& job) {
         {
             const std::scoped_lock lock(mutex_);
-            std::deque<Job>& queue = job.priority == Priority::known ? known_ : strangers_;
+            std::deque<Job>& queue = queues_[static_cast<std::size_t>(job.priority)];
             if (stopping_ || queue.size() >= settings_.queue) return false;
             queue.push_back(std::move(job));
         }
@@ -32,7 +34,7 @@ class AuthPool::Impl {
 
     std::size_t queued() const {
         const std::scoped_lock lock(mutex_);
-        return known_.size() + strangers_.size();
+        return waiting();
     }
 
     void stop() {
@@ -44,24 +46,38 @@ class AuthPool::Impl {
         const std::scoped_lock lock(joining_);
         threads_.clear();  // joins
         // What the threads did not take is nobody's now but ours.
-        for (std::deque<Job>* const queue : {&known_, &strangers_}) {
-            while (!queue->empty()) {
-                Job job = std::move(queue->front());
-                queue->pop_front();
+        for (std::deque<Job>& queue : queues_) {
+            while (!queue.empty()) {
+                Job job = std::move(queue.front());
+                queue.pop_front();
                 if (job.expired) job.expired();
             }
         }
     }
 
   private:
-    // One turn in eight is a stranger's while both wait: a busy office must not keep everybody else
-    // out.
-    static constexpr unsigned strangers_turn = 8;
+    // Of the turns of a queue and those behind it one in eight goes to these while both have
+    // somebody waiting: a busy office must not keep everybody else out, nor strangers an owner
+    // who mistyped once.
+    static constexpr unsigned others_turn = 8;
+
+    [[nodiscard]] std::size_t waiting() const {
+        std::size_t sum = 0;
+        for (const std::deque<Job>& queue : queues_) sum += queue.size();
+        return sum;
+    }
+
+    [[nodiscard]] bool anybody_from(std::size_t first) const {
+        return std::ranges::any_of(std::span(queues_).subspan(first),
+                                   [](const std::deque<Job>& queue) { return !queue.empty(); });
+    }
 
     Job take() {
-        const bool stranger =
-            known_.empty() || (!strangers_.empty() && ++turn_ % strangers_turn == 0);
-        std::deque<Job>& queue = stranger ? strangers_ : known_;
+        std::size_t at = 0;
+        while (at + 1 < queues_.size() && anybody_from(at + 1) &&
+               (queues_[at].empty() || ++turns_[at] % others_turn == 0))
+            ++at;
+        std::deque<Job>& queue = queues_[at];
         Job job = std::move(queue.front());
         queue.pop_front();
         return job;
@@ -70,8 +86,7 @@ class AuthPool::Impl {
     void work() {
         for (;;) {
             std::unique_lock lock(mutex_);
-            ready_.wait(lock,
-                        [this] { return stopping_ || !known_.empty() || !strangers_.empty(); });
+            ready_.wait(lock, [this] { return stopping_ || anybody_from(0); });
             if (stopping_) return;
             Job job = take();
             lock.unlock();
@@ -86,9 +101,8 @@ class AuthPool::Impl {
     Settings settings_;
     mutable std::mutex mutex_;
     std::condition_variable ready_;
-    std::deque<Job> known_;
-    std::deque<Job> strangers_;
-    unsigned turn_ = 0;
+    std::array<std::deque<Job>, 3> queues_;  ///< By priority.
+    std::array<unsigned, 3> turns_{};
     bool stopping_ = false;
     std::mutex joining_;
     std::vector<std::jthread> threads_;

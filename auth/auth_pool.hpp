@@ -7,12 +7,13 @@
 
 namespace postern::auth {
 
-/// Threads for what blocks or computes in this room. Two queues, each bounded: those who are known
-/// to have logged in from their source go first, and cannot be crowded out by strangers; every
-/// eighth turn is a stranger's. Thread-safe.
+/// Threads for what blocks or computes in this room. Three queues, each bounded: those who are
+/// known to have logged in from their source go first and cannot be crowded out by strangers, and
+/// these not by suspects, whose source failed lately. Every eighth turn is the next queue's, so
+/// that none starves. Thread-safe.
 class AuthPool {
   public:
-    enum class Priority : std::uint8_t { known, stranger };
+    enum class Priority : std::uint8_t { known, stranger, suspect };
     struct Settings {
         unsigned threads = 0;      ///< 0: one a core
         std::size_t queue = 1024;  ///< Of each priority: what a flood of logins may make wait.

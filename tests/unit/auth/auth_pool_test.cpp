@@ -67,6 +67,30 @@ TEST_CASE("known clients go first, and every eighth turn is a stranger's") {
     CHECK(order.size() == 23);
 }
 
+TEST_CASE(
+    "suspects come after strangers, and starve neither behind them nor behind known clients") {
+    AuthPool pool(one_thread(200));
+    std::string order;
+    {
+        Plug plug(pool);
+        std::latch done(1);
+        for (int i = 0; i < 4; ++i)
+            REQUIRE(pool.submit(job([&] { order += 'x'; }, Priority::suspect)));
+        REQUIRE(pool.submit(job([&] { done.count_down(); }, Priority::suspect)));
+        for (int i = 0; i < 16; ++i)
+            REQUIRE(pool.submit(job([&] { order += 's'; }, Priority::stranger)));
+        for (int i = 0; i < 80; ++i)
+            REQUIRE(pool.submit(job([&] { order += 'k'; }, Priority::known)));
+        plug.pull();
+        done.wait();
+    }
+    // Seven strangers' turns of eight go to strangers, each of them one of eight turns in all.
+    CHECK(order.substr(0, 64) ==
+          "kkkkkkkskkkkkkkskkkkkkkskkkkkkkskkkkkkkskkkkkkkskkkkkkkskkkkkkkx");
+    CHECK(order.size() == 100);
+    CHECK(order.ends_with("ssxx"));
+}
+
 TEST_CASE("a full queue refuses, and strangers do not crowd out known clients") {
     AuthPool pool(one_thread(4));
     Plug plug(pool);
@@ -108,7 +132,7 @@ TEST_CASE("stop answers what waits, joins, and refuses what comes later") {
     AuthPool pool(one_thread(10));
     std::atomic<int> expired{0};
     Plug plug(pool);
-    for (const Priority priority : {Priority::known, Priority::stranger}) {
+    for (const Priority priority : {Priority::known, Priority::stranger, Priority::suspect}) {
         AuthPool::Job made = job([] { FAIL("must not run"); }, priority);
         made.expired = [&] { ++expired; };
         REQUIRE(pool.submit(std::move(made)));
@@ -117,7 +141,7 @@ TEST_CASE("stop answers what waits, joins, and refuses what comes later") {
     while (pool.submit(job([] {}, Priority::known))) std::this_thread::sleep_for(1ms);
     plug.pull();
     stopping.join();
-    CHECK(expired == 2);
+    CHECK(expired == 3);
     pool.stop();
     CHECK_FALSE(pool.submit(job([] {}, Priority::known)));
 }
