@@ -8,7 +8,6 @@
 #include "auth/account_store.hpp"
 #include "auth/password_memory.hpp"
 #include "auth/sasl_library.hpp"
-#include "auth/sasl_message.hpp"
 #include "auth/sasl_server.hpp"
 
 namespace postern::auth {
@@ -21,18 +20,17 @@ struct Backend {
     const FakeVerifiers& fakes;
 };
 
-/// States, by mechanism; any failure and any success end it:
-///     PLAIN   begin -(nothing)-> await_plain -(message)-> judged;  begin -(message)-> judged
-///     LOGIN   begin -(nothing)-> await_name -(name)-> await_password -(password)-> judged;  begin
-///     -(name)-> await_password SCRAM   begin -(nothing)-> await_first -(client-first)->
-///     await_final -(client-final, proof right)-> await_empty -("")-> judged
-class Exchange::Impl final : private SaslQuestions {
+/// What all families of mechanisms share: whether it goes on or is over, whom it is about, how it
+/// ends. A family (exchange_NAME.hpp) says what its messages mean. Any Success and any Failure end
+/// it.
+class Exchange::Impl {
   public:
-    Impl(Backend backend, ExchangeContext context);
-    ~Impl() override;
+    Impl(const Backend& backend, ExchangeContext context);
+    virtual ~Impl() = default;
     Impl(const Impl&) = delete;
     Impl& operator=(const Impl&) = delete;
 
+    // As Exchange has them.
     [[nodiscard]] std::optional<StepResult> try_quick(const std::optional<proto::Secret>& response);
     [[nodiscard]] StepResult step(const std::optional<proto::Secret>& response);
     [[nodiscard]] std::string_view typed_name() const noexcept { return name_.typed; }
@@ -40,72 +38,58 @@ class Exchange::Impl final : private SaslQuestions {
     [[nodiscard]] std::optional<std::string> name_in(
         const std::optional<proto::Secret>& response) const;
 
-  private:
-    enum class Family : std::uint8_t { plain, login, scram, none };
-    enum class State : std::uint8_t {
-        begin,
-        await_plain,
-        await_name,
-        await_password,
-        await_first,
-        await_final,
-        await_empty,
-        ended
-    };
+  protected:
     using Kind = Failure::Kind;
-
     struct Name {
         std::string typed;
         std::string normalised;  ///< The account's. Empty: nobody can have this name.
         std::optional<std::string> label;
     };
+
+    // What a family says.
+    /// AUTH came without an initial response. Memory only.
+    [[nodiscard]] virtual StepResult prompt() = 0;
+    /// What memory alone can do with a message. Unset: nothing has changed but the name that was
+    /// noted, and work() is to have the same message.
+    [[nodiscard]] virtual std::optional<StepResult> quick(std::string_view message) = 0;
+    /// On the auth pool.
+    [[nodiscard]] virtual StepResult work(std::string_view message) = 0;
+    /// The login name (normalised) in a message, where none was noted before; empty: none can be
+    /// read, or nobody can have it; unset: it comes later, or never.
+    [[nodiscard]] virtual std::optional<std::string> name_said(std::string_view message) const = 0;
+    /// Gives up what the family holds: it is over.
+    virtual void drop() noexcept {}
+
     [[nodiscard]] Name name_of(std::string_view typed) const;
-    /// The credential that SCRAM is about; null: there is none.
-    [[nodiscard]] const Credential* scram_credential() const noexcept;
-
-    // What memory alone can do, by state.
-    [[nodiscard]] StepResult prompt();
-    [[nodiscard]] std::optional<StepResult> quick_plain(std::string_view message);
-    [[nodiscard]] StepResult quick_login_name(std::string_view message);
-    [[nodiscard]] std::optional<StepResult> quick_login_password(std::string_view message);
-    [[nodiscard]] std::optional<StepResult> quick_scram_end(std::string_view message);
-    [[nodiscard]] std::optional<StepResult> remembered(std::string_view password);
-
-    // What needs the store or Cyrus.
-    [[nodiscard]] StepResult judge_password(std::string_view message);
-    [[nodiscard]] StepResult scram_first(std::string_view message);
-    [[nodiscard]] StepResult scram_final(std::string_view message);
-    [[nodiscard]] StepResult scram_end();
+    /// Reads the account of name_, and notes the generation before that; null where there is none.
+    /// False: the store cannot be asked (store_error_).
     [[nodiscard]] bool load_account();
-    [[nodiscard]] bool open_connection();
-    [[nodiscard]] std::optional<std::string> binding_refused(const ScramFirst& first);
-    [[nodiscard]] const std::string* binding(std::string_view name) const noexcept;
-    [[nodiscard]] Verifier verifier_to_check() const;
-
-    // SaslQuestions
-    [[nodiscard]] bool password_is_right(std::string_view password) noexcept override;
-    [[nodiscard]] const std::string& verifier() const noexcept override { return verifier_text_; }
+    [[nodiscard]] bool is_offered(std::string_view mechanism) const noexcept;
 
     // How it ends.
-    [[nodiscard]] StepResult succeed(bool remembered);
+    /// The proof was right: account_ is in, unless it is suspended or authzid_ is not granted.
+    [[nodiscard]] StepResult succeed(Identity::RestsOn rests_on = Identity::RestsOn::credential);
     [[nodiscard]] Failure fail(Kind kind, std::string_view detail);
-    void end() noexcept;
 
     Backend backend_;
     ExchangeContext context_;
-    Family family_;
-    State state_ = State::begin;
     Name name_;
-    std::string authzid_;
-    AccountPtr account_;
+    std::string authzid_;     ///< As asked for; empty: none.
+    AccountPtr account_;      ///< Null: not read, or there is none.
+    std::string credential_;  ///< The one that the proof is about.
     std::uint64_t generation_ = 0;
     std::string store_error_;
-    std::string expected_binding_;  ///< What c= must say, in base64.
-    std::string verifier_text_;
     std::string secret_hash_;
-    std::string credential_;
-    bool password_right_ = false;
-    std::unique_ptr<SaslConnection> connection_;
+
+  private:
+    void end() noexcept;
+
+    bool begun_ = false;
+    bool ended_ = false;
 };
+
+/// The exchange of `context.mechanism`; one that refuses where it is not offered or nobody's.
+[[nodiscard]] std::unique_ptr<Exchange::Impl> make_exchange(const Backend& backend,
+                                                            ExchangeContext context);
 
 }  // namespace postern::auth

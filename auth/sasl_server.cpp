@@ -33,14 +33,7 @@ SaslServer::~SaslServer() = default;
 
 std::unique_ptr<Exchange> SaslServer::begin(ExchangeContext context) {
     const Backend backend{*impl_->library, impl_->store, impl_->memory, impl_->fakes};
-    return std::unique_ptr<Exchange>(
-        new Exchange(std::make_unique<Exchange::Impl>(backend, std::move(context))));
-}
-
-const std::vector<std::string>& SaslServer::mechanisms() {
-    static const std::vector<std::string> all = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN",
-                                                 "LOGIN"};
-    return all;
+    return std::unique_ptr<Exchange>(new Exchange(make_exchange(backend, std::move(context))));
 }
 
 Exchange::Exchange(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -45,6 +45,12 @@ struct Identity {
     /// compare: if the number has risen, read the account again on the pool, for its change may
     /// have come before the session could be found.
     std::uint64_t generation = 0;
+    enum class RestsOn : std::uint8_t {
+        credential,  ///< `credential` of the account: the login ends with it.
+        account,     ///< Nothing that the store keeps (a token, a name that an authority vouches
+                     ///< for): it stands while the account does.
+    };
+    RestsOn rests_on = RestsOn::credential;
 };
 
 /// 334 with these octets.
@@ -105,9 +111,10 @@ class Exchange {
     [[nodiscard]] std::optional<std::string> name_in(
         const std::optional<proto::Secret>& response) const;
 
+    class Impl;  ///< exchange.hpp
+
   private:
     friend class SaslServer;
-    class Impl;
     explicit Exchange(std::unique_ptr<Impl> impl);
     std::unique_ptr<Impl> impl_;
 };
@@ -134,7 +141,7 @@ class SaslServer {
 
     /// Allocates a little and touches nothing: on a network thread.
     [[nodiscard]] std::unique_ptr<Exchange> begin(ExchangeContext context);
-    /// What this back-end can serve: SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN.
+    /// What can be served: SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN.
     [[nodiscard]] static const std::vector<std::string>& mechanisms();
 
   private:

@@ -119,6 +119,7 @@ class SessionDriver {
     std::string account_name_;
     auth::AccountPtr proved_;  ///< The account as it stood at the login.
     std::string credential_;
+    auth::Identity::RestsOn rests_on_ = auth::Identity::RestsOn::credential;
     std::string acting_as_;  ///< The account whose addresses it sends from; empty: its own.
     auth::AccountPtr acting_account_;
     std::uint64_t account_generation_ = 0;

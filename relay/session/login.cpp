@@ -159,6 +159,7 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
     account_ = proved_ = identity.account;
     account_name_ = identity.account->name;
     credential_ = identity.credential;
+    rests_on_ = identity.rests_on;
     account_generation_ = identity.generation;
     // From here on a change of the account finds this session; one that came before is seen now.
     if (services_.accounts.generation() != account_generation_) {
@@ -316,7 +317,7 @@ awaitable<bool> SessionDriver::refresh_account() {
 }
 
 bool SessionDriver::still_stands(const auth::AccountRecord* now) const {
-    return proved_ && auth::stands({proved_, credential_, {}, 0}, now);
+    return proved_ && auth::stands({proved_, credential_, {}, 0, rests_on_}, now);
 }
 
 /// An account as it is now; null: there is none. Error: the store cannot be asked now.

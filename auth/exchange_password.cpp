@@ -1,0 +1,143 @@
+// States; any failure and any success end it:
+//     PLAIN   begin -(nothing)-> await_message -(message)-> judged;  begin -(message)-> judged
+//     LOGIN   begin -(nothing)-> await_name -(name)-> await_password -(password)-> judged;
+//             begin -(name)-> await_password
+
+#include "auth/exchange_password.hpp"
+
+#include "auth/digest.hpp"
+#include "auth/exchange_cyrus.hpp"
+#include "auth/sasl_message.hpp"
+#include "auth/saslprep.hpp"
+
+namespace postern::auth {
+namespace {
+
+class PasswordExchange final : public CyrusExchange {
+  public:
+    PasswordExchange(const Backend& backend, ExchangeContext context)
+        : CyrusExchange(backend, std::move(context)),
+          is_plain_(context_.mechanism == "PLAIN"),
+          await_(is_plain_ ? Await::message : Await::name) {}
+
+  private:
+    enum class Await : std::uint8_t { message, name, password };
+
+    [[nodiscard]] StepResult prompt() override;
+    [[nodiscard]] std::optional<StepResult> quick(std::string_view message) override;
+    [[nodiscard]] StepResult work(std::string_view message) override;
+    [[nodiscard]] std::optional<std::string> name_said(std::string_view message) const override;
+    [[nodiscard]] bool password_is_right(std::string_view password) noexcept override;
+
+    [[nodiscard]] std::optional<StepResult> remembered(std::string_view password);
+
+    const bool is_plain_;
+    Await await_;
+    bool password_right_ = false;
+};
+
+StepResult PasswordExchange::prompt() {
+    return is_plain_ ? Challenge{} : Challenge{"Username:"};
+}
+
+std::optional<StepResult> PasswordExchange::quick(std::string_view message) {
+    switch (await_) {
+        case Await::message: {
+            const auto parsed = parse_plain(message);
+            if (!parsed) return fail(Kind::malformed, "PLAIN message");
+            name_ = name_of(parsed->authcid);
+            authzid_ = parsed->authzid;
+            return remembered(parsed->password);
+        }
+        case Await::name:
+            if (!well_formed(message)) return fail(Kind::malformed, "LOGIN user name");
+            name_ = name_of(message);
+            await_ = Await::password;
+            return Challenge{"Password:"};
+        case Await::password:
+            break;
+    }
+    if (!well_formed(message)) return fail(Kind::malformed, "LOGIN password");
+    return remembered(message);
+}
+
+std::optional<StepResult> PasswordExchange::remembered(std::string_view password) {
+    if (name_.normalised.empty()) return std::nullopt;
+    const std::uint64_t generation = backend_.store.generation();
+    AccountPtr account = backend_.store.find_cached(name_.normalised);
+    if (!account || account->suspended) return std::nullopt;
+    std::optional<std::string> prepared = saslprep(password, PrepUse::query);
+    if (!prepared) return std::nullopt;
+    std::optional<std::string> credential = backend_.memory.check(*account, name_.label, *prepared);
+    wipe(prepared->data(), prepared->size());
+    if (!credential) return std::nullopt;
+    account_ = std::move(account);
+    generation_ = generation;
+    credential_ = std::move(*credential);
+    StepResult out = succeed();
+    if (auto* const success = std::get_if<Success>(&out)) success->remembered = true;
+    return out;
+}
+
+StepResult PasswordExchange::work(std::string_view message) {
+    if (!load_account()) return fail(Kind::unavailable, store_error_);
+    if (!open_connection()) return fail(Kind::unavailable, "Cyrus SASL: out of memory");
+    Step step;
+    if (is_plain_) {
+        step = connection_->start("PLAIN", message);
+    } else {
+        step = connection_->start("LOGIN", name_.typed);
+        if (step.kind == Step::Kind::more) step = connection_->step(message);
+    }
+    if (password_right_) {
+        if (step.kind == Step::Kind::done) return succeed();
+        return fail(Kind::unavailable, step.error);
+    }
+    // Cyrus never came to ask: what it says of the message counts, else it is ill.
+    if (secret_hash_.empty() && step.kind != Step::Kind::malformed)
+        return fail(Kind::unavailable, step.error);
+    return fail(secret_hash_.empty() ? Kind::malformed : Kind::bad_credentials, {});
+}
+
+bool PasswordExchange::password_is_right(std::string_view password) noexcept {
+    const Verifier verifier = verifier_to_check();
+    std::optional<std::string> prepared = saslprep(password, PrepUse::query);
+    const std::string_view secret = prepared ? std::string_view(*prepared) : password;
+    // Whoever does not exist, has no password or sends a prohibited one costs the same work.
+    Digest stored = stored_key_of(secret, verifier.salt, verifier.iterations);
+    if (account_ && prepared && !prepared->empty()) {
+        for (const Credential& credential : account_->credentials) {
+            if (!credential.verifier || credential.verifier->salt != verifier.salt ||
+                credential.verifier->iterations != verifier.iterations ||
+                (name_.label && credential.name != *name_.label))
+                continue;
+            if (!equal_in_constant_time(view(stored), view(credential.verifier->stored_key)))
+                continue;
+            password_right_ = true;
+            credential_ = credential.name;
+            break;
+        }
+    }
+    secret_hash_ = backend_.memory.secret_hash(
+        name_.normalised.empty() ? name_.typed : name_.normalised, secret);
+    if (password_right_ && !account_->suspended)
+        backend_.memory.remember(*account_, credential_, secret);
+    if (prepared) wipe(prepared->data(), prepared->size());
+    wipe(stored.data(), stored.size());
+    return password_right_;
+}
+
+std::optional<std::string> PasswordExchange::name_said(std::string_view message) const {
+    if (!is_plain_) return well_formed(message) ? name_of(message).normalised : std::string();
+    const auto parsed = parse_plain(message);
+    return parsed ? name_of(parsed->authcid).normalised : std::string();
+}
+
+}  // namespace
+
+std::unique_ptr<Exchange::Impl> make_password_exchange(const Backend& backend,
+                                                       ExchangeContext context) {
+    return std::make_unique<PasswordExchange>(backend, std::move(context));
+}
+
+}  // namespace postern::auth

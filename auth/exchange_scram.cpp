@@ -1,0 +1,157 @@
+// States; any failure and any success end it:
+//     begin -(nothing)-> await_first -(client-first)-> await_final -(client-final, proof right)->
+//     await_empty -("")-> judged
+
+#include "auth/exchange_scram.hpp"
+
+#include "auth/digest.hpp"
+#include "auth/exchange_cyrus.hpp"
+#include "auth/sasl_message.hpp"
+
+namespace postern::auth {
+namespace {
+
+class ScramExchange final : public CyrusExchange {
+  public:
+    using CyrusExchange::CyrusExchange;
+
+  private:
+    enum class Await : std::uint8_t { first, final, empty };
+
+    [[nodiscard]] StepResult prompt() override { return Challenge{}; }
+    [[nodiscard]] std::optional<StepResult> quick(std::string_view message) override;
+    [[nodiscard]] StepResult work(std::string_view message) override;
+    [[nodiscard]] std::optional<std::string> name_said(std::string_view message) const override;
+
+    [[nodiscard]] StepResult first(std::string_view message);
+    [[nodiscard]] StepResult final(std::string_view message);
+    [[nodiscard]] StepResult empty();
+    [[nodiscard]] std::optional<std::string> binding_refused(const ScramFirst& message) const;
+    [[nodiscard]] const std::string* binding(std::string_view name) const noexcept;
+
+    Await await_ = Await::first;
+    std::string expected_binding_;  ///< What c= must say, in base64.
+};
+
+std::optional<StepResult> ScramExchange::quick(std::string_view message) {
+    switch (await_) {
+        case Await::first:
+            if (!parse_scram_first(message)) return fail(Kind::malformed, "client-first-message");
+            return std::nullopt;
+        case Await::final:
+            if (!binding_of_final(message)) return fail(Kind::malformed, "client-final-message");
+            return std::nullopt;
+        case Await::empty:
+            break;
+    }
+    if (!message.empty()) return fail(Kind::malformed, "the last response must be empty");
+    // The client took its time with the last step: what was read may be old.
+    if (backend_.store.generation() != generation_) return std::nullopt;
+    return succeed();
+}
+
+StepResult ScramExchange::work(std::string_view message) {
+    switch (await_) {
+        case Await::first:
+            return first(message);
+        case Await::final:
+            return final(message);
+        case Await::empty:
+            break;
+    }
+    return empty();
+}
+
+StepResult ScramExchange::first(std::string_view message) {
+    const auto parsed = parse_scram_first(message);
+    if (!parsed) return fail(Kind::malformed, "client-first-message");
+    name_ = name_of(parsed->name);
+    authzid_ = parsed->authzid;
+    if (!load_account()) return fail(Kind::unavailable, store_error_);
+    verifier_text_ = verifier_to_check().text();
+    if (const Credential* const credential = meant()) credential_ = credential->name;
+    if (const auto refused = binding_refused(*parsed)) return fail(Kind::bad_credentials, *refused);
+    if (!open_connection()) return fail(Kind::unavailable, "Cyrus SASL: out of memory");
+    std::string bound = parsed->header;
+    if (parsed->flag == BindingFlag::used) {
+        const std::string& octets = *binding(parsed->binding);
+        if (!connection_->bind_channel(parsed->binding, octets))
+            return fail(Kind::unavailable, "Cyrus SASL: takes no channel binding");
+        bound += octets;
+    }
+    expected_binding_ = base64(bound);
+
+    Step step = connection_->start(context_.mechanism, message);
+    switch (step.kind) {
+        case Step::Kind::more:
+            await_ = Await::final;
+            return Challenge{std::move(step.octets)};
+        case Step::Kind::malformed:
+            return fail(Kind::malformed, step.error);
+        default:
+            return fail(Kind::unavailable, step.error);
+    }
+}
+
+const std::string* ScramExchange::binding(std::string_view name) const noexcept {
+    const ChannelBindings& all = context_.bindings;
+    const std::optional<std::string>* wanted = nullptr;
+    if (name == "tls-exporter") wanted = &all.tls_exporter;
+    if (name == "tls-server-end-point") wanted = &all.tls_server_end_point;
+    if (name == "tls-unique") wanted = &all.tls_unique;
+    return wanted != nullptr && wanted->has_value() && !(*wanted)->empty() ? &**wanted : nullptr;
+}
+
+/// RFC 5802 6: each of these is somebody between the client and us, or a client that must not be
+/// believed.
+std::optional<std::string> ScramExchange::binding_refused(const ScramFirst& message) const {
+    const bool plus = context_.mechanism == "SCRAM-SHA-256-PLUS";
+    if (plus && message.flag != BindingFlag::used)
+        return "no channel binding with a -PLUS mechanism";
+    if (!plus && message.flag == BindingFlag::used)
+        return "channel binding without a -PLUS mechanism";
+    if (message.flag == BindingFlag::unoffered && is_offered("SCRAM-SHA-256-PLUS"))
+        return "the client did not see that -PLUS is offered";
+    if (message.flag == BindingFlag::used && binding(message.binding) == nullptr)
+        return "channel binding not to be had";
+    return std::nullopt;
+}
+
+StepResult ScramExchange::final(std::string_view message) {
+    // Cyrus lets octets behind a header without binding pass.
+    if (binding_of_final(message) != expected_binding_)
+        return fail(Kind::bad_credentials, "channel binding differs");
+    const Step step = connection_->step(message);
+    if (step.kind == Step::Kind::failed) return fail(Kind::unavailable, step.error);
+    // The message is well formed: what Cyrus dislikes is the nonce, the binding or the proof.
+    if (step.kind != Step::Kind::more) return fail(Kind::bad_credentials, step.error);
+    const Step last = connection_->step({});
+    if (last.kind != Step::Kind::done) return fail(Kind::unavailable, last.error);
+    connection_.reset();
+    // A fake's proof cannot be made, but nothing may rest on that alone.
+    if (meant() == nullptr) return fail(Kind::bad_credentials, "no such account");
+    await_ = Await::empty;
+    return Challenge{step.octets};
+}
+
+StepResult ScramExchange::empty() {
+    const Identity proved{account_, credential_, {}, generation_};
+    if (!load_account()) return fail(Kind::unavailable, store_error_);
+    if (!(account_ && account_->suspended) && !stands(proved, account_.get()))
+        return fail(Kind::bad_credentials, "changed during the exchange");
+    return succeed();
+}
+
+std::optional<std::string> ScramExchange::name_said(std::string_view message) const {
+    const auto parsed = parse_scram_first(message);
+    return parsed ? name_of(parsed->name).normalised : std::string();
+}
+
+}  // namespace
+
+std::unique_ptr<Exchange::Impl> make_scram_exchange(const Backend& backend,
+                                                    ExchangeContext context) {
+    return std::make_unique<ScramExchange>(backend, std::move(context));
+}
+
+}  // namespace postern::auth
