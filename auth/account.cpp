@@ -60,8 +60,13 @@ const std::string* mode_of(const AccountRecord& account, const std::string& rule
 }
 
 bool Credential::same_proof(const Credential& other) const noexcept {
-    return kind == other.kind && verifier == other.verifier && crypt == other.crypt &&
-           certificate == other.certificate && source == other.source && listener == other.listener;
+    if (kind != other.kind || certificate != other.certificate || source != other.source ||
+        listener != other.listener)
+        return false;
+    if (verifier == other.verifier && crypt == other.crypt) return true;
+    // A password that is set anew is a new row, with a time of its own.
+    return !crypt.empty() && other.crypt.empty() && other.verifier && id == other.id &&
+           created == other.created;
 }
 
 const Credential* find_credential(const AccountRecord& account, std::string_view name) noexcept {
@@ -73,6 +78,12 @@ const Verifier* shared_verifier(const AccountRecord& account) noexcept {
     const auto at = std::ranges::find_if(
         account.credentials, [](const Credential& c) { return c.verifier.has_value(); });
     return at != account.credentials.end() ? &*at->verifier : nullptr;
+}
+
+bool has_bare_crypt(const AccountRecord& account) noexcept {
+    return std::ranges::any_of(account.credentials, [](const Credential& c) {
+        return !c.crypt.empty() && !c.verifier;
+    });
 }
 
 bool may_act_as(const AccountRecord& account, std::string_view name) noexcept {

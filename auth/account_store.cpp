@@ -142,6 +142,10 @@ void AccountStore::set_iterations(unsigned iterations) noexcept {
                               std::memory_order_relaxed);
 }
 
+std::uint64_t AccountStore::bare_crypts() const noexcept {
+    return impl_->bare_crypts();
+}
+
 result<AccountPtr> AccountStore::add(const NewAccount& account, Time now) {
     const auto name = account_name(account.name);
     if (!name) return name.error();

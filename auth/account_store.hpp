@@ -133,6 +133,9 @@ class AccountStore {
     [[nodiscard]] std::shared_ptr<const FakeVerifiers::Shares> iteration_shares() const;
     [[nodiscard]] unsigned iterations() const noexcept;
     void set_iterations(unsigned iterations) noexcept;  ///< *Memory*; for a reload.
+    /// *Memory*: how many accounts have a password that is nothing but an imported hash
+    /// (has_bare_crypt).
+    [[nodiscard]] std::uint64_t bare_crypts() const noexcept;
 
     // --- changing; durable when they return, seen at once by every later find ---
     [[nodiscard]] result<AccountPtr> add(const NewAccount& account, Time now);

@@ -29,6 +29,10 @@ Outcome AccountStore::Impl::load() {
         counts_[static_cast<unsigned>(rows.number(0))] = static_cast<std::uint64_t>(rows.number(1));
     if (!rows.ok()) return rows.error();
     publish_counts();
+    const auto crypts = reader_->number(
+        "SELECT count(DISTINCT account_id) FROM credential WHERE crypt <> '' AND salt IS NULL");
+    if (!crypts) return crypts.error();
+    bare_crypts_.store(static_cast<std::uint64_t>(*crypts));
     return {};
 }
 
@@ -247,6 +251,9 @@ void AccountStore::Impl::count(const AccountPtr& before, const AccountPtr& after
     });
     each(after, [&](unsigned iterations) { ++counts_[iterations]; });
     publish_counts();
+    const std::uint64_t gone = before && has_bare_crypt(*before) ? 1 : 0;
+    const std::uint64_t come = after && has_bare_crypt(*after) ? 1 : 0;
+    bare_crypts_.store(bare_crypts_.load() - gone + come);
 }
 
 void AccountStore::Impl::publish_counts() {

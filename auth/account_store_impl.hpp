@@ -67,6 +67,9 @@ class AccountStore::Impl {
     [[nodiscard]] AccountCache& cache() noexcept { return cache_; }
     [[nodiscard]] LoginBook& logins() noexcept { return logins_; }
     [[nodiscard]] std::atomic<unsigned>& iterations() noexcept { return iterations_; }
+    [[nodiscard]] std::uint64_t bare_crypts() const noexcept {
+        return bare_crypts_.load(std::memory_order_relaxed);
+    }
 
   private:
     void notify(const std::string& name, Change what);
@@ -80,6 +83,7 @@ class AccountStore::Impl {
     std::mutex writer_mutex_;  ///< Taken before any other.
     std::unique_ptr<Database> writer_;
     std::map<unsigned, std::uint64_t> counts_;  ///< Accounts by round count; under writer_mutex_.
+    std::atomic<std::uint64_t> bare_crypts_{0};  ///< Written under writer_mutex_.
     std::mutex reader_mutex_;
     std::unique_ptr<Database> reader_;
     std::mutex listeners_mutex_;

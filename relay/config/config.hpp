@@ -101,6 +101,10 @@ struct Auth {
     std::vector<std::string> mechanisms = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"};
     AuthBackend backend = AuthBackend::embedded;
     std::uint32_t scram_iterations = 4096;  ///< 4096 to 65536
+    /// SCRAM is offered though some accounts have nothing but an imported hash.
+    bool scram_beside_crypt = false;
+    /// Least time of a failing login where the work itself would tell who exists.
+    Duration failure_floor = std::chrono::milliseconds(500);
     /// One character, between an account's name and a credential's in a login name.
     std::string credential_separator = "+";
 };

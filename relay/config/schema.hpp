@@ -96,7 +96,9 @@ void describe(V& v, Section<Auth>) {
           restart);
     v.key("scram_iterations", &Auth::scram_iterations, formats::Count{4096, 65536}, connection);
     v.key("credential_separator", &Auth::credential_separator, formats::Separator{}, connection);
-    v.later("scram_beside_crypt failure_floor options oauth external");
+    v.key("scram_beside_crypt", &Auth::scram_beside_crypt, formats::Flag{}, connection);
+    v.key("failure_floor", &Auth::failure_floor, formats::Span{0ms, 10s}, connection);
+    v.later("options oauth external");
 }
 
 template <typename V>

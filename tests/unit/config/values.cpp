@@ -36,6 +36,8 @@ TEST_CASE("the least configuration loads and has the documented defaults") {
     CHECK(c.message.trace_retention == 24h * 90);
     CHECK(c.auth.mechanisms ==
           std::vector<std::string>{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"});
+    CHECK_FALSE(c.auth.scram_beside_crypt);
+    CHECK(c.auth.failure_floor == 500ms);
     CHECK(c.delivery.mode == DeliveryMode::cut_through);
     CHECK(c.delivery.cut_through_deadline == 20s);
     CHECK(c.delivery.retry.give_up == 24h * 4);
@@ -86,6 +88,8 @@ trace_retention = "30d"
 mechanisms = ["plain", "LOGIN", "PLAIN"]
 backend = "embedded"
 scram_iterations = 10000
+scram_beside_crypt = true
+failure_floor = "2s"
 credential_separator = "#"
 [delivery]
 mode = "spool"
@@ -154,6 +158,8 @@ event_retention = "7d"
     CHECK(c.message.received_client_ip);
     CHECK(c.auth.mechanisms == std::vector<std::string>{"PLAIN", "LOGIN"});
     CHECK(c.auth.scram_iterations == 10000);
+    CHECK(c.auth.scram_beside_crypt);
+    CHECK(c.auth.failure_floor == 2s);
     CHECK(c.auth.credential_separator == "#");
     CHECK(c.delivery.mode == DeliveryMode::spool);
     CHECK(c.delivery.cut_through_deadline == 1500ms);
