@@ -81,9 +81,8 @@ const Verifier* shared_verifier(const AccountRecord& account) noexcept {
 }
 
 bool has_bare_crypt(const AccountRecord& account) noexcept {
-    return std::ranges::any_of(account.credentials, [](const Credential& c) {
-        return !c.crypt.empty() && !c.verifier;
-    });
+    return std::ranges::any_of(account.credentials,
+                               [](const Credential& c) { return !c.crypt.empty() && !c.verifier; });
 }
 
 bool may_act_as(const AccountRecord& account, std::string_view name) noexcept {

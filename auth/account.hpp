@@ -27,9 +27,9 @@ struct Credential {
     std::string kind = "password";  ///< password certificate device
     std::string plan;               ///< Limits of its own, beside the account's; empty: none.
     std::optional<Verifier> verifier;
-    std::string crypt;  ///< password: an imported hash ("$6$..."), until the first right login
-                        ///< makes a verifier of it.
-    std::string scram_sha1;   ///< password: RFC 5803 text for SCRAM-SHA-1; empty: it has none.
+    std::string crypt;       ///< password: an imported hash ("$6$..."), until the first right login
+                             ///< makes a verifier of it.
+    std::string scram_sha1;  ///< password: RFC 5803 text for SCRAM-SHA-1; empty: it has none.
     std::string certificate;  ///< certificate: SHA-256 of its DER, 64 lower-case hex digits.
     std::string source;       ///< device: the network it is bound to, "192.0.2.8/32".
     std::string listener;     ///< device: the listener it is bound to.

@@ -82,7 +82,7 @@ class AccountStore::Impl {
     LoginBook logins_;
     std::mutex writer_mutex_;  ///< Taken before any other.
     std::unique_ptr<Database> writer_;
-    std::map<unsigned, std::uint64_t> counts_;  ///< Accounts by round count; under writer_mutex_.
+    std::map<unsigned, std::uint64_t> counts_;   ///< Accounts by round count; under writer_mutex_.
     std::atomic<std::uint64_t> bare_crypts_{0};  ///< Written under writer_mutex_.
     std::mutex reader_mutex_;
     std::unique_ptr<Database> reader_;

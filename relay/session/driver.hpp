@@ -53,6 +53,7 @@ class SessionDriver {
     [[nodiscard]] bool too_slow();
     void drain_notes();
     void offer();
+    void offer_mechanisms();
 
     // login.cpp: who are you
     [[nodiscard]] awaitable<void> authenticate(proto::Session::Auth what);
@@ -66,6 +67,7 @@ class SessionDriver {
     [[nodiscard]] awaitable<bool> refresh_account();
     [[nodiscard]] bool still_stands(const auth::AccountRecord* now) const;
     [[nodiscard]] awaitable<result<auth::AccountPtr>> look_up(std::string name);
+    [[nodiscard]] std::chrono::milliseconds rest_of_floor() const;
     void login_unavailable(const std::string& why);
     void tell_login(bool ok, std::string result, const auth::Failure* failure);
 
@@ -92,7 +94,8 @@ class SessionDriver {
     std::string source_;
     std::string client_ip_;
     std::optional<proto::Session> machine_;
-    std::vector<std::string> mechanisms_;
+    std::vector<std::string> mechanisms_;  ///< Of this connection; EHLO may name fewer.
+    bool scram_withheld_ = false;
     std::optional<std::string> tls_version_;
 
     net::BlockPtr block_;  ///< Being read into; shared with the body's slices.
@@ -111,6 +114,7 @@ class SessionDriver {
 
     std::unique_ptr<auth::Exchange> exchange_;
     std::string mechanism_;
+    SteadyTime check_began_;  ///< Of the login that is being judged.
     policy::LoginGuard::Attempt attempt_;
     std::string attempt_name_;
     bool guarded_ = false;

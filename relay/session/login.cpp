@@ -1,5 +1,6 @@
 // Who are you: SASL exchanges, with the login guard around them.
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -7,6 +8,7 @@
 #include <boost/asio/async_result.hpp>
 
 #include "relay/session/driver.hpp"
+#include "relay/session/sameness.hpp"
 #include "relay/session/transaction.hpp"
 
 namespace postern::relay {
@@ -60,7 +62,7 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
             context.bindings.tls_exporter = stream_.channel_binding_exporter();
             context.bindings.tls_server_end_point = stream_.channel_binding_server_end_point();
         }
-        context.offered = mechanisms_;
+        context.offered = machine_->mechanisms();
         exchange_ = services_.sasl.begin(std::move(context));
     }
     if (!exchange_) {
@@ -68,6 +70,7 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
         co_return;
     }
     if (!co_await pass_guard(what.response)) co_return;
+    check_began_ = clock::now();
     std::optional<auth::StepResult> said = exchange_->try_quick(what.response);
     if (!said) said = co_await step(std::move(what.response));
     if (aborted_) co_return;
@@ -149,7 +152,10 @@ awaitable<std::optional<auth::StepResult>> SessionDriver::step(
     const auto priority = services_.guard.known_pair(source_, attempt_name_, clock::now())
                               ? auth::AuthPool::Priority::known
                               : auth::AuthPool::Priority::stranger;
-    (void)co_await on_auth_pool(priority, [&] { out = exchange_->step(response); });
+    (void)co_await on_auth_pool(priority, [&] {
+        check_began_ = clock::now();  // What it waited for its turn tells nothing.
+        out = exchange_->step(response);
+    });
     co_return out;
 }
 
@@ -255,19 +261,28 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
         services_.events.emit(
             event::Verdict{.rule = "login_guard", .mode = "observe", .verdict = "delay"});
     }
+    const auto wait = answer.delay + rest_of_floor();
     if (answer.withhold) {
         // The wait hides how many guesses were right about the name.
-        if (answer.delay.count() > 0) (void)co_await pause(answer.delay);
+        if (wait.count() > 0) (void)co_await pause(wait);
         end_reason_ = "penalty";
         attempt_ = {};
         machine_->auth_failed(
             {421, "4.7.0", "too many failed logins from your address, try again later", true});
         co_return;
     }
-    if (answer.delay.count() > 0) (void)co_await pause(answer.delay);
+    if (wait.count() > 0) (void)co_await pause(wait);
     if (answer.close_after) end_reason_ = "failed logins";
     attempt_ = {};
     machine_->auth_failed(wrong_credentials(answer.close_after));
+}
+
+/// What is left of the time that a failing login has to take.
+std::chrono::milliseconds SessionDriver::rest_of_floor() const {
+    const auto floor = failure_floor(snapshot_->config->auth, services_.accounts, mechanism_);
+    const auto left = floor - (clock::now() - check_began_);
+    return std::max(std::chrono::milliseconds(0),
+                    std::chrono::ceil<std::chrono::milliseconds>(left));
 }
 
 void SessionDriver::login_unavailable(const std::string& why) {
