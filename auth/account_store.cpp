@@ -270,6 +270,22 @@ result<AccountPtr> AccountStore::passwd(std::string_view name, const proto::Secr
     return set(name, change, now);
 }
 
+result<AccountPtr> AccountStore::adopt_password(const AccountRecord& account,
+                                                std::string_view credential,
+                                                std::string_view prepared) {
+    Impl::Salting with = impl_->salting_of(&account, credential);
+    const Verifier verifier =
+        make_prepared_verifier(prepared, std::move(with.salt), with.iterations);
+    return impl_->try_change(
+        account.name, Change::altered,
+        [&](Database& db, const AccountPtr& now) -> result<std::int64_t> {
+            if (now->version != account.version) return AuthError::changed_meanwhile;
+            if (const Outcome error = write_adopted(db, now->id, credential, verifier))
+                return error;
+            return now->id;
+        });
+}
+
 result<AccountPtr> AccountStore::suspend(std::string_view name, const SuspensionRequest& why,
                                          Time now) {
     const std::optional<std::string> normalised = normalised_login(name);

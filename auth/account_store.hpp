@@ -150,6 +150,12 @@ class AccountStore {
     /// drops it.
     [[nodiscard]] result<AccountPtr> revoke_credential(std::string_view name,
                                                        std::string_view credential);
+    /// The right (prepared) password of an imported hash: its verifier takes the hash's place, and
+    /// what rests on it stands. `account` as it was read; changed_meanwhile where it is not so any
+    /// more, store_locked while a long change is under way: the next login does it.
+    [[nodiscard]] result<AccountPtr> adopt_password(const AccountRecord& account,
+                                                    std::string_view credential,
+                                                    std::string_view prepared);
     /// Again: the new reason and text replace the old ones.
     [[nodiscard]] result<AccountPtr> suspend(std::string_view name, const SuspensionRequest& why,
                                              Time now);

@@ -8,6 +8,12 @@
 #include "proto/address.hpp"
 
 namespace postern::auth {
+namespace {
+
+/// Longer than a change and its sync take; an import takes seconds.
+constexpr std::chrono::milliseconds change_patience{100};
+
+}  // namespace
 
 AccountStore::Impl::Impl(StoreSettings settings, std::unique_ptr<Database> writer,
                          std::unique_ptr<Database> reader)
@@ -148,6 +154,18 @@ result<std::vector<KnownPair>> AccountStore::Impl::known_pairs(Time since, std::
 result<AccountPtr> AccountStore::Impl::change(const std::string& name, Change what,
                                               const Body& body) {
     const std::scoped_lock lock(writer_mutex_);
+    return change_locked(name, what, body);
+}
+
+result<AccountPtr> AccountStore::Impl::try_change(const std::string& name, Change what,
+                                                  const Body& body) {
+    const std::unique_lock lock(writer_mutex_, change_patience);
+    if (!lock) return AuthError::store_locked;
+    return change_locked(name, what, body);
+}
+
+result<AccountPtr> AccountStore::Impl::change_locked(const std::string& name, Change what,
+                                                     const Body& body) {
     AccountPtr before;
     AccountPtr after;
     std::int64_t number = 0;
@@ -208,17 +226,21 @@ Outcome AccountStore::Impl::flush(Time forget_before) {
 result<Verifier> AccountStore::Impl::verifier_of(const proto::Secret& password,
                                                  const AccountRecord* account,
                                                  std::string_view credential) const {
+    Salting with = salting_of(account, credential);
+    return make_verifier(password.reveal(), std::move(with.salt), with.iterations);
+}
+
+AccountStore::Impl::Salting AccountStore::Impl::salting_of(const AccountRecord* account,
+                                                           std::string_view credential) const {
     if (account != nullptr) {
         for (const Credential& other : account->credentials) {
             if (other.name != credential && other.verifier)
-                return make_verifier(password.reveal(), other.verifier->salt,
-                                     other.verifier->iterations);
+                return {other.verifier->salt, other.verifier->iterations};
         }
     }
     std::string salt(salt_octets, '\0');
     settings_.random({reinterpret_cast<unsigned char*>(salt.data()), salt.size()});
-    return make_verifier(password.reveal(), std::move(salt),
-                         iterations_.load(std::memory_order_relaxed));
+    return {std::move(salt), iterations_.load(std::memory_order_relaxed)};
 }
 
 std::shared_ptr<const AccountStore::Listener> AccountStore::Impl::subscribe(Listener listener) {

@@ -38,6 +38,9 @@ class AccountStore::Impl {
     using Body = std::function<result<std::int64_t>(Database& database, const AccountPtr& account)>;
     /// One change: whole and durable, or without effect.
     [[nodiscard]] result<AccountPtr> change(const std::string& name, Change what, const Body& body);
+    /// change() that does not wait for another one that takes long: store_locked.
+    [[nodiscard]] result<AccountPtr> try_change(const std::string& name, Change what,
+                                                const Body& body);
     /// change() with a verifier of a password for that credential. It is derived without the lock,
     /// and anew where the account changes meanwhile.
     using VerifierBody = std::function<result<std::int64_t>(
@@ -61,6 +64,12 @@ class AccountStore::Impl {
     [[nodiscard]] result<Verifier> verifier_of(const proto::Secret& password,
                                                const AccountRecord* account,
                                                std::string_view credential) const;
+    struct Salting {
+        std::string salt;
+        unsigned iterations = 0;
+    };
+    [[nodiscard]] Salting salting_of(const AccountRecord* account,
+                                     std::string_view credential) const;
 
     [[nodiscard]] std::shared_ptr<const Listener> subscribe(Listener listener);
     [[nodiscard]] std::shared_ptr<const FakeVerifiers::Shares> shares() const;
@@ -72,6 +81,9 @@ class AccountStore::Impl {
     }
 
   private:
+    /// With writer_mutex_ held.
+    [[nodiscard]] result<AccountPtr> change_locked(const std::string& name, Change what,
+                                                   const Body& body);
     void notify(const std::string& name, Change what);
     void count(const AccountPtr& before, const AccountPtr& after);
     void publish_counts();
@@ -80,7 +92,7 @@ class AccountStore::Impl {
     std::atomic<unsigned> iterations_;
     AccountCache cache_;
     LoginBook logins_;
-    std::mutex writer_mutex_;  ///< Taken before any other.
+    std::timed_mutex writer_mutex_;  ///< Taken before any other.
     std::unique_ptr<Database> writer_;
     std::map<unsigned, std::uint64_t> counts_;   ///< Accounts by round count; under writer_mutex_.
     std::atomic<std::uint64_t> bare_crypts_{0};  ///< Written under writer_mutex_.

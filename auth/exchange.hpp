@@ -80,6 +80,7 @@ class Exchange::Impl {
     std::uint64_t generation_ = 0;
     std::string store_error_;
     std::string secret_hash_;
+    std::string notice_;
 
   private:
     void end() noexcept;

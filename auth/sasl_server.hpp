@@ -61,6 +61,7 @@ struct Challenge {
 struct Success {
     Identity identity;
     bool remembered = false;  ///< By the password memory: nothing was computed.
+    std::string notice;       ///< For the log: why an imported hash is one still. Mostly empty.
 };
 struct Failure {
     enum class Kind : std::uint8_t {

@@ -18,15 +18,20 @@ result<Verifier> make_verifier(std::string_view password, std::string salt, unsi
         return AuthError::invalid_password;
     std::optional<std::string> prepared = saslprep(password, PrepUse::stored);
     if (!prepared || prepared->empty()) return AuthError::invalid_password;
+    Verifier made = make_prepared_verifier(*prepared, std::move(salt), iterations);
+    wipe(prepared->data(), prepared->size());
+    return made;
+}
+
+Verifier make_prepared_verifier(std::string_view prepared, std::string salt, unsigned iterations) {
     Verifier made;
     made.salt = std::move(salt);
     made.iterations = std::clamp(iterations, min_iterations, max_iterations);
     // RFC 5802 3
-    Digest salted = pbkdf2_sha256(*prepared, made.salt, made.iterations);
+    Digest salted = pbkdf2_sha256(prepared, made.salt, made.iterations);
     Digest client_key = hmac_sha256(view(salted), "Client Key");
     made.stored_key = sha256(view(client_key));
     made.server_key = hmac_sha256(view(salted), "Server Key");
-    wipe(prepared->data(), prepared->size());
     wipe(salted.data(), salted.size());
     wipe(client_key.data(), client_key.size());
     return made;

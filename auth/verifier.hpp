@@ -37,6 +37,10 @@ struct Verifier {
 [[nodiscard]] result<Verifier> make_verifier(std::string_view password, std::string salt,
                                              unsigned iterations);
 
+/// As make_verifier, of a password that is prepared already.
+[[nodiscard]] Verifier make_prepared_verifier(std::string_view prepared, std::string salt,
+                                              unsigned iterations);
+
 /// StoredKey of a *prepared* password under a salt: the whole work of a check.
 [[nodiscard]] Digest stored_key_of(std::string_view prepared, std::string_view salt,
                                    unsigned iterations) noexcept;

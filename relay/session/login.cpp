@@ -182,6 +182,12 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
             co_return;
         }
     }
+    if (!success.notice.empty()) {
+        services_.events.log(event::Level::warning, "auth",
+                             "an imported hash could not be made a verifier, its next login "
+                             "tries again: " +
+                                 success.notice);
+    }
     attempt_.succeeded(clock::now(), credential_.empty());
     attempt_ = {};
     if (!account_ || account_->suspended) {
