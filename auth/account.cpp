@@ -52,6 +52,12 @@ result<Owned> parse_owned(const std::vector<std::string>& texts) {
     return owned;
 }
 
+result<std::string> account_name(std::string_view text) {
+    const std::optional<std::string> prepared = saslprep(text, PrepUse::stored);
+    if (!prepared || !proto::parse_mailbox(*prepared, true)) return AuthError::invalid_name;
+    return proto::normalised_address(*prepared);
+}
+
 const std::string* mode_of(const AccountRecord& account, const std::string& rule) {
     for (const auto* rules : {&account.rules, &account.customer_rules}) {
         if (const auto at = rules->find(rule); at != rules->end()) return &at->second;

@@ -66,6 +66,9 @@ struct Owned {
 /// From `ADDR`, `DOMAIN`, `@DOMAIN` and `*`; invalid_owned for anything else.
 [[nodiscard]] result<Owned> parse_owned(const std::vector<std::string>& texts);
 
+/// An account's name (an address) as it is stored; invalid_name where it is none.
+[[nodiscard]] result<std::string> account_name(std::string_view text);
+
 /// One account as it stood at one moment. Immutable once shared; never holds a cleartext.
 struct AccountRecord {
     std::int64_t id = 0;

@@ -19,12 +19,6 @@ namespace {
 
 constexpr std::size_t max_page = 1000;
 
-result<std::string> account_name(std::string_view text) {
-    const std::optional<std::string> prepared = saslprep(text, PrepUse::stored);
-    if (!prepared || !proto::parse_mailbox(*prepared, true)) return AuthError::invalid_name;
-    return proto::normalised_address(*prepared);
-}
-
 result<std::vector<std::string>> account_names(const std::vector<std::string>& texts) {
     std::vector<std::string> names;
     for (const std::string& text : texts) {

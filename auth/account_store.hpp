@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,9 @@
 #include "proto/secret.hpp"
 
 namespace postern::auth {
+
+struct ImportedAccount;
+class ImportFaults;
 
 struct StoreSettings {
     std::filesystem::path path;  ///< STATE/accounts.db; made 0600 where it is not there.
@@ -108,6 +112,9 @@ class AccountStore {
     /// Opens, checks and migrates. Faults: store_locked, store_damaged, store_newer_schema,
     /// store_io.
     [[nodiscard]] static started<std::unique_ptr<AccountStore>> open(StoreSettings settings);
+    /// bare_crypts() of a file that may be in use; makes and changes nothing. 0 where there is no
+    /// file.
+    [[nodiscard]] static result<std::uint64_t> count_bare_crypts(const std::filesystem::path& path);
     ~AccountStore();
     AccountStore(const AccountStore&) = delete;
     AccountStore& operator=(const AccountStore&) = delete;
@@ -166,6 +173,17 @@ class AccountStore {
     [[nodiscard]] result<Released> release(std::string_view name,
                                            IfActive if_active = IfActive::nothing);
     [[nodiscard]] result<void> remove(std::string_view name);
+
+    // --- imports (import_reader.hpp) ---
+    /// Makes verifiers of all cleartexts, on as many threads as there are cores, behind all others.
+    void derive(std::span<ImportedAccount> accounts) const;
+    /// Adds a fault for each that is there already.
+    [[nodiscard]] result<void> find_there(std::span<const ImportedAccount> accounts,
+                                          ImportFaults& faults);
+    /// All or, where there are faults afterwards, none; cleartexts have been derived. Other changes
+    /// wait meanwhile, logins do not.
+    [[nodiscard]] result<void> import_accounts(std::span<const ImportedAccount> accounts, Time now,
+                                               ImportFaults& faults);
 
     // --- customers; a change of one changes all its accounts ---
     /// customer_not_found where there is none.

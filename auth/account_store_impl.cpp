@@ -35,8 +35,7 @@ Outcome AccountStore::Impl::load() {
         counts_[static_cast<unsigned>(rows.number(0))] = static_cast<std::uint64_t>(rows.number(1));
     if (!rows.ok()) return rows.error();
     publish_counts();
-    const auto crypts = reader_->number(
-        "SELECT count(DISTINCT account_id) FROM credential WHERE crypt <> '' AND salt IS NULL");
+    const auto crypts = reader_->number(bare_crypts_sql);
     if (!crypts) return crypts.error();
     bare_crypts_.store(static_cast<std::uint64_t>(*crypts));
     return {};

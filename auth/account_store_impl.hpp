@@ -16,6 +16,9 @@
 
 namespace postern::auth {
 
+inline constexpr std::string_view bare_crypts_sql =
+    "SELECT count(DISTINCT account_id) FROM credential WHERE crypt <> '' AND salt IS NULL";
+
 /// Two connections to the file, so that logins never wait for a change's sync; the cache in front
 /// of them.
 class AccountStore::Impl {
@@ -58,6 +61,10 @@ class AccountStore::Impl {
     [[nodiscard]] result<std::optional<CustomerRecord>> customer(std::string_view name);
     [[nodiscard]] result<std::vector<std::string>> customer_names(std::string_view cursor,
                                                                   std::size_t limit);
+    [[nodiscard]] result<void> find_there(std::span<const ImportedAccount> accounts,
+                                          ImportFaults& faults);
+    [[nodiscard]] result<void> import_accounts(std::span<const ImportedAccount> accounts, Time now,
+                                               ImportFaults& faults);
     [[nodiscard]] Outcome flush(Time forget_before);
     /// With the salt and round count of the account's other credentials, so that one derivation
     /// tries them all; of its own where there is none (or no account yet: null).

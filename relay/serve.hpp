@@ -27,4 +27,8 @@ struct ServeOptions {
 /// this state now.
 [[nodiscard]] std::vector<config::Finding> check_listeners(const config::Config& config);
 
+/// What of the accounts stands in the way of logins, for `postern check`; changes nothing. As the
+/// user that `serve` becomes: others would leave files that lock that one out.
+[[nodiscard]] std::vector<config::Finding> check_accounts(const config::Config& config);
+
 }  // namespace postern::relay

@@ -17,7 +17,7 @@ enum class Status : std::uint8_t { ok, warn, fail };
 /// One line of `postern check`.
 struct Finding {
     std::string check;  ///< "file", "rights", "certificate", "dns", "upstream", "listen", "state",
-                        ///< "spool", "clock"
+                        ///< "spool", "clock", "accounts"
     Status status = Status::ok;
     std::string text;
     std::string fix;  ///< What to do; empty when ok.

@@ -385,6 +385,14 @@ admin::Ports Server::admin_ports() {
                                 which, reason);
     };
     out.trace_retention = [this] { return current_.get()->config->message.trace_retention; };
+    const auto maker = std::make_shared<backup::Maker>(
+        backup::Source{.state = config_->server.state,
+                       .accounts = *accounts_,
+                       .flush = [this] { (void)recorder_->flush(); },
+                       .stopping = [this] { return draining_.load(); },
+                       .version = std::string(process::version()),
+                       .commit = std::string(process::commit())});
+    out.backup = [maker](const std::string& to) { return maker->make(to); };
     out.version = std::string(process::version());
     out.commit = std::string(process::commit());
     out.built = std::string(process::built());

@@ -5,7 +5,7 @@
 namespace postern::relay {
 namespace {
 
-bool takes_passwords(std::string_view mechanism) noexcept {
+bool takes_password(std::string_view mechanism) noexcept {
     return mechanism == "PLAIN" || mechanism == "LOGIN";
 }
 
@@ -20,14 +20,17 @@ std::chrono::milliseconds failure_floor(const config::Auth& auth,
                                         std::string_view mechanism) {
     // The check of a hash takes what its rounds take; who has none costs a derivation.
     const bool work_tells = accounts.bare_crypts() > 0;
-    return work_tells && takes_passwords(mechanism) ? auth.failure_floor
-                                                    : std::chrono::milliseconds(0);
+    return work_tells && takes_password(mechanism) ? auth.failure_floor
+                                                   : std::chrono::milliseconds(0);
 }
 
 bool withholds_scram(const config::Auth& auth, const auth::AccountStore& accounts,
                      const std::vector<std::string>& wanted) {
-    return !auth.scram_beside_crypt && accounts.bare_crypts() > 0 &&
-           std::ranges::any_of(wanted, takes_passwords);
+    return !auth.scram_beside_crypt && accounts.bare_crypts() > 0 && takes_passwords(wanted);
+}
+
+bool takes_passwords(const std::vector<std::string>& mechanisms) noexcept {
+    return std::ranges::any_of(mechanisms, takes_password);
 }
 
 std::vector<std::string> without_scram(std::vector<std::string> mechanisms) {

@@ -22,6 +22,8 @@ namespace postern::relay {
 /// what would be offered; where nothing but SCRAM is, to hold it back would help nobody.
 [[nodiscard]] bool withholds_scram(const config::Auth& auth, const auth::AccountStore& accounts,
                                    const std::vector<std::string>& wanted);
+/// Is one among them that an imported hash can serve?
+[[nodiscard]] bool takes_passwords(const std::vector<std::string>& mechanisms) noexcept;
 [[nodiscard]] std::vector<std::string> without_scram(std::vector<std::string> mechanisms);
 
 }  // namespace postern::relay
