@@ -1,10 +1,22 @@
 // Lines of fields between colons: Dovecot's passwd-file, htpasswd, shadow.
-#include <fmt/format.h>
+#include <algorithm>
 
 #include "auth/import_parser.hpp"
 
 namespace postern::auth {
 namespace {
+
+/// Where the field ends that begins here: RFC 5803's form has two colons of its own.
+std::size_t field_end(std::string_view rest) noexcept {
+    std::string_view field = rest;
+    if (field.starts_with('{'))
+        field.remove_prefix(std::min(field.find('}'), field.size() - 1) + 1);
+    std::size_t end = rest.find(':');
+    if (!field.starts_with("SCRAM-SHA-256$")) return end;
+    for (int inner = 0; inner < 2 && end != std::string_view::npos; ++inner)
+        end = rest.find(':', end + 1);
+    return end;
+}
 
 class ColonParser final : public ImportParser {
   public:
@@ -23,7 +35,7 @@ class ColonParser final : public ImportParser {
                 format_ == ImportFormat::htpasswd ? "NAME:HASH" : "NAME:PASSWORD:...");
         }
         std::string_view password = text.substr(colon + 1);
-        const std::size_t end = password.find(':');
+        const std::size_t end = field_end(password);
         if (end != std::string_view::npos) {
             if (format_ == ImportFormat::htpasswd)
                 return sink_.fault(number, "there is more than a name and a hash", "NAME:HASH");

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "proto/address.hpp"
 #include "proto/base64.hpp"
 #include "relay/cli/commands.hpp"
 
@@ -79,6 +80,9 @@ Exit report(const Context& c, const ImportOptions& o, const Json& done) {
 }
 
 Exit import_file(const Context& c, const ImportOptions& o) {
+    if (!o.domain.empty() && !proto::parse_mailbox("x@" + o.domain, true))
+        return c.out.fault(Exit::usage, fmt::format("--domain {}", o.domain),
+                           "write one like example.net");
     Source source;
     if (!source.open(o.file)) {
         const std::error_code code(errno, std::generic_category());

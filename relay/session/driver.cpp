@@ -206,7 +206,6 @@ awaitable<void> SessionDriver::read(Session::Read what) {
         co_return;
     }
     if (!machine_->in_transaction()) offer();
-    if (account_name_.empty()) offer_mechanisms();
     const auto now = clock::now();
     if (!std::exchange(command_open_, true)) command_deadline_ = now + what.deadline;
     SteadyTime deadline = what.in_data ? now + what.deadline : command_deadline_;
@@ -269,6 +268,7 @@ awaitable<void> SessionDriver::read(Session::Read what) {
         unbroken_ = 0;
         co_await asio::post(lane_.context, asio::use_awaitable);
     }
+    if (account_name_.empty()) offer_mechanisms();
     machine_->feed(fresh);
 }
 
