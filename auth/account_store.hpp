@@ -135,7 +135,8 @@ class AccountStore {
     /// *Memory*: rises with each change. Who keeps something that was read compares it with the
     /// number read before.
     [[nodiscard]] std::uint64_t generation() const noexcept;
-    /// *Memory*: how many accounts have which round count (FakeVerifiers::Shares), and what new
+    /// *Memory*: how many accounts have which round count and length of salt
+    /// (FakeVerifiers::Shares), and what new
     /// passwords get.
     [[nodiscard]] std::shared_ptr<const FakeVerifiers::Shares> iteration_shares() const;
     [[nodiscard]] unsigned iterations() const noexcept;

@@ -29,10 +29,13 @@ Outcome AccountStore::Impl::load() {
     if (!number) return number.error();
     cache_.start_at(static_cast<std::uint64_t>(*number));
     Statement rows = reader_->prepare(
-        "SELECT iterations, count(DISTINCT account_id) FROM credential "
-        "WHERE iterations IS NOT NULL GROUP BY iterations");
-    while (rows.row())
-        counts_[static_cast<unsigned>(rows.number(0))] = static_cast<std::uint64_t>(rows.number(1));
+        "SELECT iterations, length(salt), count(DISTINCT account_id) FROM credential "
+        "WHERE iterations IS NOT NULL GROUP BY 1, 2");
+    while (rows.row()) {
+        const FakeVerifiers::Shape shape(static_cast<unsigned>(rows.number(0)),
+                                         static_cast<std::size_t>(rows.number(1)));
+        counts_[shape] = static_cast<std::uint64_t>(rows.number(2));
+    }
     if (!rows.ok()) return rows.error();
     publish_counts();
     const auto crypts = reader_->number(bare_crypts_sql);
@@ -264,13 +267,14 @@ void AccountStore::Impl::notify(const std::string& name, Change what) {
 void AccountStore::Impl::count(const AccountPtr& before, const AccountPtr& after) {
     const auto each = [](const AccountPtr& account, const auto& act) {
         if (!account) return;
-        if (const Verifier* const verifier = shared_verifier(*account)) act(verifier->iterations);
+        if (const Verifier* const verifier = shared_verifier(*account))
+            act(FakeVerifiers::Shape(verifier->iterations, verifier->salt.size()));
     };
-    each(before, [&](unsigned iterations) {
-        const auto at = counts_.find(iterations);
+    each(before, [&](const FakeVerifiers::Shape& shape) {
+        const auto at = counts_.find(shape);
         if (at != counts_.end() && --at->second == 0) counts_.erase(at);
     });
-    each(after, [&](unsigned iterations) { ++counts_[iterations]; });
+    each(after, [&](const FakeVerifiers::Shape& shape) { ++counts_[shape]; });
     publish_counts();
     const std::uint64_t gone = before && has_bare_crypt(*before) ? 1 : 0;
     const std::uint64_t come = after && has_bare_crypt(*after) ? 1 : 0;

@@ -101,7 +101,8 @@ class AccountStore::Impl {
     LoginBook logins_;
     std::timed_mutex writer_mutex_;  ///< Taken before any other.
     std::unique_ptr<Database> writer_;
-    std::map<unsigned, std::uint64_t> counts_;   ///< Accounts by round count; under writer_mutex_.
+    /// Accounts by shape of their verifiers; under writer_mutex_.
+    std::map<FakeVerifiers::Shape, std::uint64_t> counts_;
     std::atomic<std::uint64_t> bare_crypts_{0};  ///< Written under writer_mutex_.
     std::mutex reader_mutex_;
     std::unique_ptr<Database> reader_;

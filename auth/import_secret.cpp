@@ -19,7 +19,6 @@ constexpr std::string_view what_is_taken =
     "give {SHA512-CRYPT}, {SHA256-CRYPT}, {BLF-CRYPT} or {SCRAM-SHA-256} and the hash, or {PLAIN} "
     "and the password; ! for none yet";
 constexpr std::size_t least_salt_octets = 8;
-constexpr std::size_t most_salt_octets = 64;
 
 // Known well enough to be named: a secret that merely begins with a brace is not shown.
 constexpr std::array<std::string_view, 31> refused_schemes = {
@@ -120,9 +119,9 @@ imported<ImportedProof> read_scram(std::string_view text) {
         return wrong(fmt::format("the SCRAM-SHA-256 verifier has {} iterations", iterations),
                      fmt::format("{} to {}", min_iterations, max_iterations));
     }
-    if (salt->size() < least_salt_octets || salt->size() > most_salt_octets) {
+    if (salt->size() < least_salt_octets || salt->size() > max_salt_octets) {
         return wrong(fmt::format("the SCRAM-SHA-256 verifier's salt has {} octets", salt->size()),
-                     fmt::format("{} to {}", least_salt_octets, most_salt_octets));
+                     fmt::format("{} to {}", least_salt_octets, max_salt_octets));
     }
     Verifier verifier;
     verifier.salt = *salt;

@@ -183,7 +183,7 @@ result<void> AccountStore::Impl::import_accounts(std::span<const ImportedAccount
     for (const ImportedAccount& account : accounts) {
         names.push_back(account.name);
         if (const auto* const verifier = std::get_if<Verifier>(&account.proof))
-            ++counts_[verifier->iterations];
+            ++counts_[FakeVerifiers::Shape(verifier->iterations, verifier->salt.size())];
         if (std::holds_alternative<HashProof>(account.proof)) ++crypts;
     }
     bare_crypts_.store(bare_crypts_.load() + crypts);

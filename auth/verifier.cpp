@@ -65,22 +65,26 @@ Verifier FakeVerifiers::of(std::string_view normalised_name, const Shares& share
     fake.server_key = hidden;
 
     std::uint64_t all = 0;
-    for (const auto& [count, accounts] : shares) all += accounts;
+    for (const auto& [shape, accounts] : shares) all += accounts;
     fake.iterations = fallback;
+    std::size_t octets = salt_octets;
     if (all != 0) {
         std::uint64_t drawn = 0;
         for (std::size_t k = salt_octets; k < salt_octets + 8; ++k) drawn = drawn << 8 | shown[k];
         // By its fraction: one account more or less moves few names.
         __extension__ using Wide = unsigned __int128;
         drawn = static_cast<std::uint64_t>((Wide{drawn} * all) >> 64U);
-        for (const auto& [count, accounts] : shares) {
+        for (const auto& [shape, accounts] : shares) {
             if (drawn < accounts) {
-                fake.iterations = count;
+                fake.iterations = shape.iterations;
+                octets = shape.salt;
                 break;
             }
             drawn -= accounts;
         }
     }
+    while (fake.salt.size() < octets) fake.salt += view(derive("salt " + fake.salt));
+    fake.salt.resize(octets);
     return fake;
 }
 
