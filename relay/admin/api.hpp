@@ -116,7 +116,7 @@ struct Ports {
     std::string version, commit, built;
     /// Makes a backup in that folder; what the client is told. Blocks, for hours where the journal
     /// is long.
-    std::function<backup::Outcome(const std::string& to)> backup;
+    std::function<relay::backup::Outcome(const std::string& to)> backup;
     std::shared_ptr<ImportDesk> imports;  ///< Null: the API makes one.
 };
 

@@ -24,7 +24,7 @@ std::vector<config::Finding> check_accounts(const config::Config& config) {
                                         *count == 1 ? "account has" : "accounts have");
     if (!takes_passwords(config.auth.mechanisms)) {
         return {{.check = "accounts",
-                 .status = config::Status::fail,
+                 .status = config::Status::warn,
                  .text = who + ": such ones log in by PLAIN or LOGIN alone",
                  .fix = "offer one of them in auth.mechanisms"}};
     }
