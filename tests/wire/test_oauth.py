@@ -409,10 +409,10 @@ def test_check_fetches_the_url_unless_offline(site: Site) -> None:
 def test_a_file_is_watched(place: Place) -> None:
     file = place.folder / "keys.json"
     file.write_text(key_set(EC))
-    relay, _ = place.pair(oauth("keys.json"))
+    relay, _ = place.pair(merge(oauth("keys.json"), {"rules": {"login_guard": "off"}}))
 
     def by(key: Key) -> Reply:
-        with relay.encrypted(source="127.0.0.30", timeout=60) as client:
+        with relay.encrypted() as client:
             reply = offer(client, bearer(key.token(ANN)))
             return client.ask("AQ==") if reply.code == 334 else reply
 
@@ -421,8 +421,6 @@ def test_a_file_is_watched(place: Place) -> None:
     relay.wait_event("log", lambda e: e["level"] == "error" and "keys.json" in e["text"], 40)
     assert by(EC).code == 235
     file.write_text(key_set(NEXT))
-    relay.wait_event("log", lambda e: e["level"] == "info" and "1 keys to check tokens" in e["text"]
-                     and relay.events("log").index(e) > 0, 40)
     wait_for("the new key", lambda: by(NEXT).code == 235, 100)
     assert by(EC).code == 535
 
