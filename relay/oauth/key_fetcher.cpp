@@ -35,11 +35,11 @@ KeyFetcher::KeyFetcher(asio::io_context& context, TokenKeysPtr keys,
     : context_(context), keys_(std::move(keys)), resolvers_(std::move(resolvers)), tick_(context) {}
 
 awaitable<void> KeyFetcher::run() {
-    keys_->on_wanted = [&context = context_, weak = weak_from_this()] {
+    keys_->on_wanted([&context = context_, weak = weak_from_this()] {
         asio::post(context, [weak] {
             if (const auto self = weak.lock()) self->tick_.cancel();
         });
-    };
+    });
     return run(shared_from_this());
 }
 

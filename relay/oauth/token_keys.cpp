@@ -38,6 +38,7 @@ TokenKeys::TokenKeys(config::OAuth settings, event::Stream& events)
 TokenKeys::Asked TokenKeys::ask(time now, std::function<void(bool)> done) {
     // A file is watched: it is as fresh as it can be.
     if (!by_url()) return Asked::settled;
+    std::function<void()> wake;
     {
         const std::scoped_lock lock(mutex_);
         switch (schedule_.want(now)) {
@@ -50,9 +51,16 @@ TokenKeys::Asked TokenKeys::ask(time now, std::function<void(bool)> done) {
         }
         if (waiting_.size() >= max_waiting) return Asked::later;
         waiting_.push_back(std::move(done));
+        wake = wake_;
     }
-    if (on_wanted) on_wanted();
+    // Before there is a fetcher nobody has to be woken: its first look finds what is wanted.
+    if (wake) wake();
     return Asked::wait;
+}
+
+void TokenKeys::on_wanted(std::function<void()> wake) {
+    const std::scoped_lock lock(mutex_);
+    wake_ = std::move(wake);
 }
 
 boost::system::result<void, std::string> TokenKeys::read_file() {

@@ -54,8 +54,8 @@ class TokenKeys {
     void fetch_began(time now);
     /// What came; null: nothing, and why.
     void fetch_ended(time now, const std::string* body, std::string error);
-    /// Called, from any thread, when a fetch is wanted at once. Set before anybody asks.
-    std::function<void()> on_wanted;
+    /// `wake` is called, from any thread, when a fetch is wanted at once.
+    void on_wanted(std::function<void()> wake);
 
   private:
     void use(auth::KeySetPtr keys);
@@ -68,6 +68,7 @@ class TokenKeys {
     mutable std::mutex mutex_;
     KeySchedule schedule_;
     std::vector<std::function<void(bool)>> waiting_;
+    std::function<void()> wake_;
 };
 
 using TokenKeysPtr = std::shared_ptr<TokenKeys>;

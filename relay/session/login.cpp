@@ -76,9 +76,11 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
         co_return;
     }
     if (!co_await pass_guard(what.response)) co_return;
-    if (!co_await have_keys(what.response)) co_return;
     std::optional<auth::StepResult> said = exchange_->try_quick(what.response);
-    if (!said) said = co_await step(std::move(what.response));
+    if (!said) {
+        if (!co_await have_keys(what.response)) co_return;
+        said = co_await step(std::move(what.response));
+    }
     if (aborted_) co_return;
     if (!said) {
         login_unavailable("overload");

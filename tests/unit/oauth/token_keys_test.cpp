@@ -57,7 +57,7 @@ struct Bench {
     std::vector<bool> heard;
 
     Bench() {
-        keys.on_wanted = [this] { ++woken; };
+        keys.on_wanted([this] { ++woken; });
     }
     Asked ask(KeySchedule::time now) {
         return keys.ask(now, [this](bool good) { heard.push_back(good); });
