@@ -365,7 +365,14 @@ def test_a_fetch_that_hangs_blocks_nobody(place: Place, issuer: Issuer) -> None:
         assert waiting.ask("NOOP").code == 250
 
 
-@pytest.mark.parametrize("fault", ["garbage", "html", "empty-set", "404", "redirect", "cut", "huge", "gzip", "untrusted"])
+@pytest.mark.parametrize("framing", ["chunked", "close"])
+def test_key_sets_in_other_framings(place: Place, issuer: Issuer, framing: str) -> None:
+    issuer.framing = framing
+    assert make_site(place, issuer).log_in().code == 235
+
+
+@pytest.mark.parametrize("fault", ["garbage", "html", "empty-set", "404", "redirect", "cut", "torn", "huge", "gzip",
+                                   "untrusted"])
 def test_what_is_no_key_set_is_not_used(place: Place, issuer: Issuer, fault: str) -> None:
     good = issuer.body
     if fault == "garbage":
@@ -380,6 +387,8 @@ def test_what_is_no_key_set_is_not_used(place: Place, issuer: Issuer, fault: str
         issuer.status, issuer.headers = 302, {"Location": issuer.url}
     elif fault == "cut":
         issuer.cut_at = len(good) - 10
+    elif fault == "torn":
+        issuer.framing = "torn"
     elif fault == "huge":
         issuer.body = good + b" " * (1 << 20)
     elif fault == "gzip":

@@ -78,6 +78,7 @@ class Issuer:
         self.headers: dict[str, str] = {}
         self.delay = 0.0
         self.cut_at: int | None = None
+        self.framing = "length"  # chunked; close (with close_notify), torn (without)
         self.requests: list[str] = []
         self.host = fresh_address()
         made = make_certificate(folder, f"issuer-{self.host}", addresses=(self.host,))
@@ -101,6 +102,8 @@ class Issuer:
         issuer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_GET(self) -> None:
                 issuer.requests.append(self.path)
                 time.sleep(issuer.delay)
@@ -108,9 +111,21 @@ class Issuer:
                 self.send_response(issuer.status)
                 for name, value in issuer.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Connection", "close")
+                if issuer.framing == "length":
+                    self.send_header("Content-Length", str(len(body)))
+                elif issuer.framing == "chunked":
+                    self.send_header("Transfer-Encoding", "chunked")
                 self.end_headers()
-                self.wfile.write(body if issuer.cut_at is None else body[:issuer.cut_at])
+                if issuer.framing == "chunked":
+                    for start in range(0, len(body), 100):
+                        piece = body[start:start + 100]
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                    self.wfile.write(b"0\r\n\r\n")
+                else:
+                    self.wfile.write(body if issuer.cut_at is None else body[:issuer.cut_at])
+                if issuer.framing == "close":
+                    self.connection.unwrap()
 
             def log_message(self, *_: object) -> None:
                 pass
