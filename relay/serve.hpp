@@ -23,6 +23,11 @@ struct ServeOptions {
 /// Connects and logs in to each upstream of `config` for `postern check`; blocks.
 [[nodiscard]] std::vector<config::Finding> check_upstreams(const config::Config& config);
 
+/// Reads the file of `auth.oauth.jwks`, or (unless `offline`) fetches its URL, for `postern check`;
+/// blocks.
+[[nodiscard]] std::vector<config::Finding> check_token_keys(const config::Config& config,
+                                                            config::Reach reach);
+
 /// Tries to listen on each address of `server.listen` for `postern check`, unless a relay serves
 /// this state now.
 [[nodiscard]] std::vector<config::Finding> check_listeners(const config::Config& config);

@@ -15,6 +15,8 @@ struct Programs {
     std::function<std::vector<config::Finding>(const config::Config&)> check_upstreams;
     std::function<std::vector<config::Finding>(const config::Config&)> check_listeners;
     std::function<std::vector<config::Finding>(const config::Config&)> check_accounts;
+    std::function<std::vector<config::Finding>(const config::Config&, config::Reach)>
+        check_token_keys;
     std::function<int(const sink::SinkOptions&)> sink;
 };
 

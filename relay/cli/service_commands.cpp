@@ -44,6 +44,7 @@ Exit check(Context& c, bool offline) {
     options.offline = offline;
     options.upstreams = c.programs.check_upstreams;
     options.listeners = c.programs.check_listeners;
+    options.token_keys = c.programs.check_token_keys;
     if (loaded.config) {
         const auto& server = loaded.config->server;
         if (const auto choice = process::choose_user(server.user, server.state)) {

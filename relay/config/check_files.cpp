@@ -157,6 +157,9 @@ void check_rights(const Config& config, const RunsAs& user, std::vector<Finding>
         check_readable("password of upstream " + upstream.name, upstream.password_file,
                        fmt::format("chown {} {}", user.name, upstream.password_file), user, out);
     }
+    const std::string& keys = config.auth.oauth.jwks.file;
+    if (config.takes_tokens())
+        check_readable("key set", keys, fmt::format("chmod o+r {}", keys), user, out);
     for (const Certificate& one : config.tls.all()) check_closed("key", one.key, out);
     for (const Upstream& upstream : config.upstream)
         check_closed("password of upstream " + upstream.name, upstream.password_file, out);

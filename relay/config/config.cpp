@@ -25,6 +25,12 @@ const std::string& Config::admin_socket() const {
     return it == server.admin.end() ? none : it->path;
 }
 
+bool Config::takes_tokens() const {
+    return std::ranges::any_of(auth.mechanisms, [](const std::string& mechanism) {
+        return mechanism == "OAUTHBEARER" || mechanism == "XOAUTH2";
+    });
+}
+
 bool may_go_plain(const Upstream& upstream, std::string_view peer_address) {
     return upstream.insecure || is_private(peer_address);
 }

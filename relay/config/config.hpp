@@ -96,6 +96,26 @@ struct Message {
 
 enum class AuthBackend : std::uint8_t { embedded };
 
+/// Where the keys stand that tokens are checked with: a URL, or a file.
+struct KeySetPlace {
+    std::string url;   ///< As written; empty: a file, or nothing.
+    std::string host;  ///< Of the URL: a name, or an IP literal without brackets.
+    std::uint16_t port = 443;
+    std::string target;       ///< "/jwks", with its query.
+    bool clear_text = false;  ///< http: loopback alone.
+    std::string file;
+    [[nodiscard]] bool empty() const noexcept { return url.empty() && file.empty(); }
+    bool operator==(const KeySetPlace&) const = default;
+};
+
+struct OAuth {
+    std::string issuer;
+    std::string audience;
+    KeySetPlace jwks;
+    std::string claim = "email";
+    bool operator==(const OAuth&) const = default;
+};
+
 struct Auth {
     /// Names as SASL writes them, best first.
     std::vector<std::string> mechanisms = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"};
@@ -107,6 +127,7 @@ struct Auth {
     Duration failure_floor = std::chrono::milliseconds(500);
     /// One character, between an account's name and a credential's in a login name.
     std::string credential_separator = "+";
+    OAuth oauth;
 };
 
 enum class DeliveryMode : std::uint8_t { cut_through, spool };
@@ -210,6 +231,8 @@ struct Config {
 
     /// The Unix socket that the CLI speaks to.
     [[nodiscard]] const std::string& admin_socket() const;
+    /// OAUTHBEARER or XOAUTH2 is offered somewhere.
+    [[nodiscard]] bool takes_tokens() const;
 };
 
 using ConfigPtr = std::shared_ptr<const Config>;

@@ -87,6 +87,14 @@ void describe(V& v, Section<Message>) {
 }
 
 template <typename V>
+void describe(V& v, Section<OAuth>) {
+    v.key("issuer", &OAuth::issuer, formats::Word{}, Reload::connection);
+    v.key("audience", &OAuth::audience, formats::Word{}, Reload::connection);
+    v.key("jwks", &OAuth::jwks, formats::KeySetAt{}, Reload::connection);
+    v.key("claim", &OAuth::claim, formats::Word{}, Reload::connection);
+}
+
+template <typename V>
 void describe(V& v, Section<Auth>) {
     using enum Reload;
     v.key("mechanisms", &Auth::mechanisms, formats::ListOf{formats::Mechanism{}, 16}, connection);
@@ -98,7 +106,8 @@ void describe(V& v, Section<Auth>) {
     v.key("credential_separator", &Auth::credential_separator, formats::Separator{}, connection);
     v.key("scram_beside_crypt", &Auth::scram_beside_crypt, formats::Flag{}, connection);
     v.key("failure_floor", &Auth::failure_floor, formats::Span{0ms, 10s}, connection);
-    v.later("options oauth external");
+    v.table("oauth", &Auth::oauth);
+    v.later("options external");
 }
 
 template <typename V>

@@ -23,6 +23,7 @@
 #include "relay/event/stream.hpp"
 #include "relay/net/file_watch.hpp"
 #include "relay/net/listener.hpp"
+#include "relay/oauth/key_fetcher.hpp"
 #include "relay/process/lock.hpp"
 #include "relay/process/systemd.hpp"
 #include "relay/serve.hpp"
@@ -84,6 +85,8 @@ class Server {
     void look_after_alerts();
     void look_after_certificates();
     void watch_certificates();
+    /// Fetches or watches the keys of the snapshot in force.
+    void tend_token_keys();
     [[nodiscard]] std::vector<std::string> unready() const;
     [[nodiscard]] admin::Ports admin_ports();
 
@@ -131,6 +134,8 @@ class Server {
     std::unique_ptr<admin::Server> admin_;
     std::unique_ptr<net::TaskGroup> chores_;
     std::unique_ptr<net::FileWatch> watch_;
+    std::unique_ptr<net::FileWatch> key_watch_;
+    std::shared_ptr<oauth::KeyFetcher> key_fetcher_;
     asio::signal_set signals_{house_};
     asio::steady_timer tick_{house_};
     asio::steady_timer probe_tick_{house_};

@@ -59,6 +59,7 @@ int Server::run() {
         return read.has_value();
     });
     watch_certificates();
+    tend_token_keys();
     start_listening();
     listening_.store(true);
     events_->log(event::Level::info, "serve",
@@ -158,6 +159,8 @@ awaitable<void> Server::drain() {
     }
     admin_->stop();
     watch_->stop();
+    if (key_watch_) key_watch_->stop();
+    if (key_fetcher_) key_fetcher_->stop();
     tick_.cancel();
     probe_tick_.cancel();
     house_.stop();
@@ -325,6 +328,7 @@ admin::ReloadOutcome Server::reload_on_house() {
         events_->log(event::Level::warning, "configuration", notice);
     for (const config::Difference& change : changes) outcome.changed.push_back(change.key);
     watch_certificates();
+    tend_token_keys();
     look_after_certificates();
     outcome.ok = true;
     events_->emit(event::Reload{.result = "ok", .error = ""});

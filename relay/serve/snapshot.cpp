@@ -108,6 +108,19 @@ made<PathSetPtr> make_paths(const config::Config& config, const SnapshotParts& p
     return PathSetPtr(std::move(set));
 }
 
+/// A file is read anew even where nothing changed but what is in it.
+made<oauth::TokenKeysPtr> make_token_keys(const config::Config& config,
+                                          const SnapshotParts& parts) {
+    if (!config.takes_tokens()) return oauth::TokenKeysPtr();
+    oauth::TokenKeysPtr keys = parts.before ? parts.before->tokens : nullptr;
+    if (!keys || keys->settings() != config.auth.oauth)
+        keys = std::make_shared<oauth::TokenKeys>(config.auth.oauth, *parts.events);
+    if (!keys->by_url()) {
+        if (const auto read = keys->read_file(); !read) return read.error();
+    }
+    return keys;
+}
+
 }  // namespace
 
 boost::system::result<net::TlsServerPtr, std::string> load_tls(
@@ -136,6 +149,9 @@ boost::system::result<SnapshotPtr, std::string> make_snapshot(config::ConfigPtr 
     out->policy = policy_settings(*config);
     out->starttls = session_settings(*config, false);
     out->implicit = session_settings(*config, true);
+    auto tokens = make_token_keys(*config, parts);
+    if (!tokens) return tokens.error();
+    out->tokens = *tokens;
     out->config = std::move(config);
     if (parts.before) {
         for (const PathPtr& old : parts.before->paths->paths) {

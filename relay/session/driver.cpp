@@ -168,6 +168,7 @@ awaitable<void> SessionDriver::converse() {
             co_await authenticate(std::move(*auth));
         } else if (std::holds_alternative<Session::AuthAborted>(action)) {
             exchange_.reset();
+            farewell_.reset();
             attempt_ = {};
             guarded_ = false;
         } else if (const auto* ask = std::get_if<Session::Ask>(&action)) {

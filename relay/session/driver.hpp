@@ -58,6 +58,7 @@ class SessionDriver {
     // login.cpp: who are you
     [[nodiscard]] awaitable<void> authenticate(proto::Session::Auth what);
     [[nodiscard]] awaitable<bool> pass_guard(const std::optional<proto::Secret>& response);
+    [[nodiscard]] awaitable<bool> have_keys(const std::optional<proto::Secret>& response);
     [[nodiscard]] awaitable<std::optional<auth::StepResult>> step(
         std::optional<proto::Secret> response);
     [[nodiscard]] awaitable<void> logged_in(auth::Success success);
@@ -113,6 +114,8 @@ class SessionDriver {
     bool counted_ = false;
 
     std::unique_ptr<auth::Exchange> exchange_;
+    std::optional<proto::Reply>
+        farewell_;  ///< Of an AUTH that has failed: waits for the client's word to the challenge.
     std::string mechanism_;
     SteadyTime check_began_;  ///< Of the login that is being judged.
     policy::LoginGuard::Attempt attempt_;

@@ -17,6 +17,8 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
+/// So long a login by token waits for keys that are being fetched.
+constexpr std::chrono::seconds key_patience{5};
 /// A login that waits longer than this for its turn on the pool is answered 454.
 constexpr std::chrono::seconds pool_patience{10};
 
@@ -47,6 +49,11 @@ std::optional<policy::Mode> guard_mode(const auth::AccountPtr& account) {
 }  // namespace
 
 awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
+    // It has failed already, and was counted: whatever the client answers to being told why.
+    if (auto said = std::exchange(farewell_, std::nullopt); said && what.mechanism.empty()) {
+        machine_->auth_failed(std::move(*said));
+        co_return;
+    }
     if (!what.mechanism.empty()) {
         mechanism_ = what.mechanism;
         guarded_ = false;
@@ -63,6 +70,7 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
             context.bindings.tls_server_end_point = stream_.channel_binding_server_end_point();
         }
         context.offered = machine_->mechanisms();
+        if (snapshot_->tokens) context.tokens = snapshot_->tokens->authority();
         exchange_ = services_.sasl.begin(std::move(context));
     }
     if (!exchange_) {
@@ -72,7 +80,10 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
     if (!co_await pass_guard(what.response)) co_return;
     check_began_ = clock::now();
     std::optional<auth::StepResult> said = exchange_->try_quick(what.response);
-    if (!said) said = co_await step(std::move(what.response));
+    if (!said) {
+        if (!co_await have_keys(what.response)) co_return;
+        said = co_await step(std::move(what.response));
+    }
     if (aborted_) co_return;
     if (!said) {
         login_unavailable("overload");
@@ -114,6 +125,39 @@ awaitable<bool> SessionDriver::pass_guard(const std::optional<proto::Secret>& re
             co_return false;
         }
     }
+}
+
+/// Waits, where a token names a key that is not there, for the keys to be fetched. False: the
+/// answer has been given.
+awaitable<bool> SessionDriver::have_keys(const std::optional<proto::Secret>& response) {
+    const auto& tokens = snapshot_->tokens;
+    if (!tokens || !exchange_->lacks_key(response)) co_return true;
+    /// Shared with whoever fetches; touched on this thread alone.
+    struct Wait {
+        asio::steady_timer* timer = nullptr;
+        bool good = false;
+    };
+    const auto wait = std::make_shared<Wait>(&pause_);
+    const asio::any_io_executor home = co_await asio::this_coro::executor;
+    const auto asked = tokens->ask(clock::now(), [home, wait](bool good) {
+        asio::post(home, [wait, good] {
+            wait->good = good;
+            if (wait->timer != nullptr) wait->timer->cancel();
+        });
+    });
+    bool stays = true;
+    if (asked == oauth::TokenKeys::Asked::wait) {
+        stays = co_await pause(key_patience);
+        wait->timer = nullptr;
+    }
+    if (!stays) {
+        attempt_ = {};
+        machine_->auth_failed({421, "4.3.2", "closing", true});
+        co_return false;
+    }
+    if (asked == oauth::TokenKeys::Asked::settled || wait->good) co_return true;
+    login_unavailable("the keys of tokens are not to be had");
+    co_return false;
 }
 
 /// Does work that blocks on the auth pool. False: the pool is full, or it took too long; the work
@@ -280,6 +324,11 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
     if (wait.count() > 0) (void)co_await pause(wait);
     if (answer.close_after) end_reason_ = "failed logins";
     attempt_ = {};
+    if (!failure.challenge.empty() && !answer.close_after) {
+        farewell_ = wrong_credentials(false);
+        machine_->auth_challenge(failure.challenge);
+        co_return;
+    }
     machine_->auth_failed(wrong_credentials(answer.close_after));
 }
 

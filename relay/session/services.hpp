@@ -21,6 +21,7 @@
 #include "relay/net/buffer_pool.hpp"
 #include "relay/net/task_group.hpp"
 #include "relay/net/tls.hpp"
+#include "relay/oauth/token_keys.hpp"
 #include "relay/session/body_budget.hpp"
 #include "relay/session/counts.hpp"
 #include "relay/spool/spool.hpp"
@@ -37,6 +38,7 @@ struct Snapshot {
         implicit;  ///< Of listeners with TLS from the start.
     net::TlsServerPtr tls;
     PathSetPtr paths;
+    oauth::TokenKeysPtr tokens;  ///< Null: OAUTHBEARER and XOAUTH2 are not offered.
 };
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
 

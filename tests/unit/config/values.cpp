@@ -220,10 +220,38 @@ TEST_CASE("the sample file is the defaults, and its keys all exist") {
         std::vector<std::string> examples;
         for (const Difference& d : differences(*sample.config, *full.config))
             examples.push_back(d.key);
-        CHECK(examples == std::vector<std::string>{"server.admin", "server.user", "server.contact",
-                                                   "tls.certificates", "upstream.0.ca",
-                                                   "upstream.0.username", "upstream.0.password"});
+        CHECK(examples ==
+              std::vector<std::string>{"server.admin", "server.user", "server.contact",
+                                       "tls.certificates", "auth.oauth.issuer",
+                                       "auth.oauth.audience", "auth.oauth.jwks", "upstream.0.ca",
+                                       "upstream.0.username", "upstream.0.password"});
     }
+}
+
+TEST_CASE("where the keys of tokens are: a URL in its parts, or a file") {
+    const auto place = [](const std::string& jwks) {
+        const auto loaded = load(least + R"([auth]
+mechanisms = ["PLAIN", "oauthbearer"]
+[auth.oauth]
+issuer = "https://a.example/"
+audience = "smtp"
+jwks = ")" + jwks + "\"\n");
+        REQUIRE(messages(loaded) == std::vector<std::string>());
+        CHECK(loaded.config->takes_tokens());
+        CHECK(loaded.config->auth.oauth.claim == "email");
+        return loaded.config->auth.oauth.jwks;
+    };
+    CHECK(place("https://A.example/jwks?v=1") ==
+          KeySetPlace{"https://A.example/jwks?v=1", "a.example", 443, "/jwks?v=1", false, ""});
+    CHECK(place("HTTPS://a.example:8443") ==
+          KeySetPlace{"https://a.example:8443", "a.example", 8443, "/", false, ""});
+    CHECK(place("https://[2001:db8::1]?x") ==
+          KeySetPlace{"https://[2001:db8::1]?x", "2001:db8::1", 443, "/?x", false, ""});
+    CHECK(place("http://127.0.0.1:8080/k") ==
+          KeySetPlace{"http://127.0.0.1:8080/k", "127.0.0.1", 8080, "/k", true, ""});
+    CHECK(place("http://localhost/k").port == 80);
+    CHECK(place("keys.json") == KeySetPlace{"", "", 443, "", false, "/etc/keys.json"});
+    CHECK_FALSE(load(least).config->takes_tokens());
 }
 
 TEST_CASE("keys of a later version are taken, have no effect and are named") {
@@ -234,8 +262,8 @@ algorithms = ["rsa"]
 sender_domains = ["a.example"]
 [first_account]
 owns = ["a.example"]
-[auth.oauth]
-issuer = "https://a.example/"
+[alerts]
+queue_age = "1h"
 [rules]
 content = "off"
 )");
