@@ -202,8 +202,12 @@ LoginGuard::Stats LoginGuard::stats() const {
         const std::scoped_lock lock(nets.mutex);
         out.octets += nets.networks.octets();
     }
-    out.delayed = impl_->delayed->load(std::memory_order_relaxed);
+    out.delayed = delayed();
     return out;
+}
+
+std::size_t LoginGuard::delayed() const noexcept {
+    return impl_->delayed->load(std::memory_order_relaxed);
 }
 
 }  // namespace postern::policy

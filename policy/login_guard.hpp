@@ -219,6 +219,8 @@ class LoginGuard {
         std::size_t octets = 0;  ///< Of memory, nearly.
     };
     [[nodiscard]] Stats stats() const;
+    /// Connections that wait in delay.
+    [[nodiscard]] std::size_t delayed() const noexcept;
     struct Penalties {
         std::size_t sources = 0, accounts = 0, pairs = 0;
     };

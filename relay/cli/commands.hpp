@@ -50,6 +50,7 @@ void add_account_commands(CLI::App& root, Context& context);
 /// Below `account`.
 void add_credential_commands(CLI::App& account, Context& context);
 void add_customer_commands(CLI::App& root, Context& context);
+void add_login_commands(CLI::App& root, Context& context);
 void add_queue_commands(CLI::App& root, Context& context);
 void add_journal_commands(CLI::App& root, Context& context);
 void add_service_commands(CLI::App& root, Context& context);
