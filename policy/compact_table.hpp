@@ -19,10 +19,10 @@ namespace postern::policy {
 }
 
 /// Slots with a `std::uint64_t key` (0: empty) side by side in one block of memory: open
-/// addressing, linear probing, never more than `max` of them. Each insertion looks at a few slots in
-/// turn, as a clock's hand goes round, and forgets those of no worth; at the bound the least worthy
-/// of those looked at goes as well. Pointers stay valid until the next get() or erase(). `seed`
-/// keeps strangers from choosing keys that meet. Not thread-safe.
+/// addressing, linear probing, never more than `max` of them. Each insertion looks at a few slots
+/// in turn, as a clock's hand goes round, and forgets those of no worth; at the bound the least
+/// worthy of those looked at goes as well. Pointers stay valid until the next get() or erase().
+/// `seed` keeps strangers from choosing keys that meet. Not thread-safe.
 template <typename Slot>
 class CompactTable {
   public:
@@ -98,8 +98,8 @@ class CompactTable {
     /// To twice the size, but no further than the bound asks for.
     void grow() {
         const std::size_t most = max_ * 8 / 7 + 2;
-        std::vector<Slot> old(std::min(std::max(slots_.size() * 2, smallest),
-                                       std::max(most, smallest)));
+        std::vector<Slot> old(
+            std::min(std::max(slots_.size() * 2, smallest), std::max(most, smallest)));
         old.swap(slots_);
         hand_ = 0;
         for (Slot& slot : old) {

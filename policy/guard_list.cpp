@@ -189,8 +189,8 @@ void LoginGuard::Impl::each_standing(Tick now, Seen&& seen) const {
             const Site& site = *sites[i];
             const std::scoped_lock lock(site.mutex);
             site.sources.for_each([&](const Source& s) {
-                const bool refused = now < s.refused_until &&
-                                     !is_known(site.known, s.key, time_of(now));
+                const bool refused =
+                    now < s.refused_until && !is_known(site.known, s.key, time_of(now));
                 if (s.score.now(now) >= delay_from || refused)
                     seen(Table::source, s.key, [&] { return of_source(site, s, now); });
             });
@@ -258,7 +258,8 @@ std::optional<LoginGuard::Page> LoginGuard::list(std::string_view cursor, std::s
     }
     limit = std::max<std::size_t>(limit, 1);
     const Tick tick = tick_of(now);
-    std::map<std::pair<Table, std::uint64_t>, Standing> found;  // the first limit + 1 behind `after`
+    std::map<std::pair<Table, std::uint64_t>, Standing>
+        found;  // the first limit + 1 behind `after`
     // Texts are made only of what has its place on this page: there may be a million.
     const auto take = [&](Table table, std::uint64_t key, auto&& make) {
         const std::pair at(table, key);
@@ -321,9 +322,7 @@ double LoginGuard::failures_of(std::string_view subject, SteadyTime now) const {
 LoginGuard::Penalties LoginGuard::penalties(SteadyTime now) const {
     Penalties out;
     impl_->each_standing(tick_of(now), [&out](Table table, std::uint64_t, auto&&) {
-        ++(table == Table::account ? out.accounts
-           : table == Table::pair  ? out.pairs
-                                   : out.sources);
+        ++(table == Table::account ? out.accounts : table == Table::pair ? out.pairs : out.sources);
     });
     return out;
 }

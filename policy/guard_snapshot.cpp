@@ -92,8 +92,8 @@ class Reader {
             T value = 0;
             if (left_.size() < sizeof value) return fail(), value;
             for (std::size_t i = 0; i < sizeof value; ++i)
-                value |= static_cast<T>(static_cast<T>(static_cast<std::uint8_t>(left_[i]))
-                                        << (8 * i));
+                value |=
+                    static_cast<T>(static_cast<T>(static_cast<std::uint8_t>(left_[i])) << (8 * i));
             left_.remove_prefix(sizeof value);
             return value;
         }
@@ -225,7 +225,8 @@ std::string LoginGuard::save(SteadyTime now) const {
             });
             site.failing.for_each([&](const FailingPair& p) {
                 if (p.now(tick) < least_kept) return;
-                SavedPair one{.source = p.source, .account = p.account, .labels = {}, .weights = {}};
+                SavedPair one{
+                    .source = p.source, .account = p.account, .labels = {}, .weights = {}};
                 for (std::size_t b = 0; b < p.buckets.size(); ++b) {
                     one.labels[b] = p.buckets[b].label;
                     one.weights[b] = weight_of(p.buckets[b].score);
@@ -264,9 +265,8 @@ std::string LoginGuard::save(SteadyTime now) const {
     });
     keep_worthiest(saved.networks, most_networks, &SavedNetwork::weight);
     keep_worthiest(saved.accounts, most_accounts, &SavedAccount::weight);
-    keep_worthiest(saved.pairs, most_pairs, [](const SavedPair& p) {
-        return p.weights[0] + p.weights[1] + p.weights[2];
-    });
+    keep_worthiest(saved.pairs, most_pairs,
+                   [](const SavedPair& p) { return p.weights[0] + p.weights[1] + p.weights[2]; });
     Writer out;
     write_all(out, saved.sources);
     write_all(out, saved.networks);
@@ -328,9 +328,8 @@ bool LoginGuard::load(std::string_view saved, std::chrono::milliseconds elapsed,
         a.sources.bits = one.sources;
         for (std::size_t n = 0; n < account_answers; ++n) {
             const std::uint64_t ago = static_cast<std::uint64_t>(one.answers[n]) + passed;
-            a.answers.at[n] = one.answers[n] == 0 || ago >= tick
-                                  ? 0
-                                  : tick - static_cast<Tick>(ago) + 1;
+            a.answers.at[n] =
+                one.answers[n] == 0 || ago >= tick ? 0 : tick - static_cast<Tick>(ago) + 1;
         }
     }
     for (const SavedPair& one : read_in.pairs) {

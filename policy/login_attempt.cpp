@@ -59,8 +59,7 @@ LoginGuard::Gate LoginGuard::Attempt::ask(SteadyTime now) {
         waiting_ = false;
         place_ = Place();
     };
-    if (is_exempt ||
-        impl.is_known(site.pairs, impl.pair_key(source_key_, account_key_), now)) {
+    if (is_exempt || impl.is_known(site.pairs, impl.pair_key(source_key_, account_key_), now)) {
         stop_waiting();
         return {};
     }
@@ -69,15 +68,15 @@ LoginGuard::Gate LoginGuard::Attempt::ask(SteadyTime now) {
     const bool penalised = s != nullptr && s->score.now(tick) >= delay_from;
     if (!penalised && !flooded) {
         stop_waiting();
-        const bool free = std::exchange(network_asked_, true) ||
-                          impl.network_lets(source_key_, tick);
+        const bool free =
+            std::exchange(network_asked_, true) || impl.network_lets(source_key_, tick);
         if (free || mode_ == Mode::observe)
             return {.kind = Gate::Kind::go, .wait = milliseconds{0}, .observed = !free};
         return {.kind = Gate::Kind::busy, .wait = milliseconds{0}, .observed = false};
     }
     const Tick hold = account_exempt() ? 0 : impl.account_hold(account_key_, tick);
-    const bool free = (s->turn_of == 0 || s->turn_of == id_) && tick >= s->busy_until &&
-                      hold == 0 && !flooded;
+    const bool free =
+        (s->turn_of == 0 || s->turn_of == id_) && tick >= s->busy_until && hold == 0 && !flooded;
     if (mode_ == Mode::observe)
         return {.kind = Gate::Kind::go, .wait = milliseconds{0}, .observed = !free};
     if (free) {
@@ -237,9 +236,8 @@ void LoginGuard::Attempt::find_time(Judged& said, SteadyTime now) const {
     Source& s = impl.source(site, source_key_, tick_of(now));
     Tick earliest = s.answers.earliest(tick_of(due), answer_interval, answer_burst);
     const std::scoped_lock name_lock(shard.mutex);
-    Account* const account = said.stranger && !account_exempt()
-                                 ? shard.accounts.find(account_key_)
-                                 : nullptr;
+    Account* const account =
+        said.stranger && !account_exempt() ? shard.accounts.find(account_key_) : nullptr;
     if (account != nullptr && account->crowded())
         earliest = std::max(earliest, account->answers.earliest(tick_of(due)));
     if (earliest > tick_of(due)) due = time_of(earliest);

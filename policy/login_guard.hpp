@@ -103,7 +103,7 @@ class LoginGuard {
             0;                        ///< Distinct accounts that failed there lately (at most 32).
         double account_failures = 0;  ///< Decayed, over all sources.
         std::uint32_t account_sources =
-            0;  ///< About how many sources that it never used failed on it lately.
+            0;                 ///< About how many sources that it never used failed on it lately.
         std::string account;   ///< Its name as the guard has it, where it is under attack; else "".
         std::string spraying;  ///< The source, or the network around it, where it tries one account
                                ///< after the other; else "".
@@ -190,10 +190,10 @@ class LoginGuard {
     /// Something in penalty, or exempted by allow().
     struct Standing {
         Kind kind = Kind::source;
-        std::string subject;    ///< A source, a network, an account, or "ACCOUNT SOURCE".
-        double failures = 0;    ///< Decayed weight.
+        std::string subject;  ///< A source, a network, an account, or "ACCOUNT SOURCE".
+        double failures = 0;  ///< Decayed weight.
         std::chrono::milliseconds delay{0};  ///< What a failing answer waits now.
-        bool refused = false;   ///< At connect.
+        bool refused = false;                ///< At connect.
         bool allowed = false;
         std::optional<SteadyTime> until;  ///< When the penalty ends if nothing more fails.
     };

@@ -211,8 +211,7 @@ struct LoginGuard::Impl {
     }
     [[nodiscard]] Account& account(Names& shard, std::uint64_t key, std::string_view name,
                                    Tick now) const {
-        Account& found =
-            shard.accounts.get(key, [now](const Account& a) { return a.worth(now); });
+        Account& found = shard.accounts.get(key, [now](const Account& a) { return a.worth(now); });
         if (found.name.empty()) found.name = name;
         return found;
     }

@@ -69,8 +69,8 @@ std::optional<SourceKey> parse_source(std::string_view text) noexcept {
     if (!read(AF_INET6, text, v6)) return std::nullopt;
     constexpr std::array<std::uint8_t, 12> mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     if (std::equal(mapped.begin(), mapped.end(), v6.begin())) {
-        return parse_source(canonical_source(std::array<std::uint8_t, 4>{v6[12], v6[13], v6[14],
-                                                                         v6[15]}));
+        return parse_source(
+            canonical_source(std::array<std::uint8_t, 4>{v6[12], v6[13], v6[14], v6[15]}));
     }
     const std::uint64_t half = upper_half(v6);
     return kind_of(half) == 0 ? zero_kind | half : half;

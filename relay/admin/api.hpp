@@ -88,7 +88,7 @@ struct Ports {
     event::Stream* events = nullptr;
     policy::LoginGuard* guard = nullptr;
     std::function<void()> keep_guard;  ///< Writes down what the guard knows. Blocks.
-    std::string journal;  ///< Folder of the journal, STATE/events.
+    std::string journal;               ///< Folder of the journal, STATE/events.
     std::function<void()>
         flush;  ///< What has happened is in the journal once it returns; empty: it always is.
     std::function<ReloadOutcome()> reload;
@@ -105,8 +105,7 @@ struct Ports {
     /// How long a message's life may be looked up; empty: as long as the journal has it.
     std::function<std::chrono::milliseconds()> trace_retention;
     std::function<std::chrono::system_clock::time_point()> now = &std::chrono::system_clock::now;
-    std::function<std::chrono::steady_clock::time_point()> steady =
-        &std::chrono::steady_clock::now;
+    std::function<std::chrono::steady_clock::time_point()> steady = &std::chrono::steady_clock::now;
     std::string version, commit, built;
 };
 

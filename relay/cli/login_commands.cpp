@@ -59,8 +59,9 @@ void add_login_commands(CLI::App& root, Context& context) {
         context.chosen = [=, &context] { return change(context, "forget", *words); };
     });
 
-    CLI::App& allowed = *command(
-        login, "allow", "Exempt a subject from penalties until it is forgotten; kept over restarts");
+    CLI::App& allowed =
+        *command(login, "allow",
+                 "Exempt a subject from penalties until it is forgotten; kept over restarts");
     subject(allowed);
     allowed.callback([=, &context] {
         context.chosen = [=, &context] { return change(context, "allow", *words); };

@@ -66,8 +66,8 @@ event::AlertRaised AttackAlerts::alert(const Key& key, const Attack& attack) {
         out.action = "they are slowed; `postern login list` shows whom";
         out.fields.emplace_back("sources", std::to_string(attack.others));
     } else {
-        out.text = fmt::format("{} tries one account after the other: {} so far", subject,
-                               attack.others);
+        out.text =
+            fmt::format("{} tries one account after the other: {} so far", subject, attack.others);
         out.action = "it is slowed; `postern login list` shows it, `login allow` exempts it";
         out.fields.emplace_back("accounts", std::to_string(attack.others));
     }

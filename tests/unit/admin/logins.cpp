@@ -87,7 +87,8 @@ TEST_CASE("forget and allow change one subject, are told, and are kept at once")
     CHECK(told[3].by == "uid:1000");
 }
 
-TEST_CASE("what is no subject, no path and no method is refused, and a stopped relay has no guard") {
+TEST_CASE(
+    "what is no subject, no path and no method is refused, and a stopped relay has no guard") {
     Logins l;
     CHECK(l.call("POST", "/api/v1/login/a%0Ab/allow").status == 400);
     CHECK(l.call("POST", "/api/v1/login/a%0Ab/forget").status == 404);

@@ -32,9 +32,7 @@ struct Folder {
         std::ifstream in(snap(), std::ios::binary);
         return {std::istreambuf_iterator<char>(in), {}};
     }
-    void write(const std::string& text) const {
-        std::ofstream(snap(), std::ios::binary) << text;
-    }
+    void write(const std::string& text) const { std::ofstream(snap(), std::ios::binary) << text; }
     std::string path;
 };
 

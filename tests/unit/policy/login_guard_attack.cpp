@@ -119,7 +119,8 @@ TEST_CASE("a spray from many sources gets three answers an account and minute, w
 TEST_CASE("a good account on the same source is worth nothing to who sprays from there") {
     LoginGuard plain;
     LoginGuard owned;
-    for (std::size_t i = 0; i < 500; ++i) succeed(owned, far_source(i), "mallory@example.net", start);
+    for (std::size_t i = 0; i < 500; ++i)
+        succeed(owned, far_source(i), "mallory@example.net", start);
     Spray without;
     Spray with;
     without.run(plain, 500, 200, start + 1min, far_source, false);
@@ -163,8 +164,7 @@ TEST_CASE("failures of neighbours count against their network at a higher bar") 
     (void)fail(guard, "203.0.113.99", "carol@example.net", 2, now);
     CHECK(guard.on_connect("203.0.113.99", now).refuse);
     // Who is known there is not touched by it.
-    for (std::uint64_t n = 0; n < 4; ++n)
-        (void)fail(guard, "203.0.113.200", user(100 + n), n, now);
+    for (std::uint64_t n = 0; n < 4; ++n) (void)fail(guard, "203.0.113.200", user(100 + n), n, now);
     CHECK_FALSE(guard.on_connect("203.0.113.200", now).refuse);
     CHECK(gate(guard, "203.0.113.200", "bob@example.net", now).kind == Gate::Kind::go);
     CHECK(fail(guard, "203.0.113.200", "bob@example.net", 1, now).delay == 0s);
@@ -204,8 +204,8 @@ TEST_CASE("a password that is right forgives what failed under its own name, and
         bool forgiven;
     };
     const std::vector<Row> rows{
-        {"", "", true},           {"", "phone", false},      {"phone", "phone", true},
-        {"phone", "", false},     {"phone", "laptop", false}, {"laptop", "phone", false},
+        {"", "", true},       {"", "phone", false},       {"phone", "phone", true},
+        {"phone", "", false}, {"phone", "laptop", false}, {"laptop", "phone", false},
     };
     for (const Row& row : rows) {
         INFO("guesses at \"" << row.guessed << "\", right \"" << row.right << '"');
@@ -236,9 +236,11 @@ TEST_CASE("labels that are made up share one place and escape nothing") {
 }
 
 TEST_CASE("strangers push out no source and no pair that logged in") {
-    LoginGuard guard(LoginGuard::Settings{},
-                     {.max_sources = 640, .max_networks = 64, .max_pairs = 1'280,
-                      .max_failing_pairs = 64, .max_accounts = 64});
+    LoginGuard guard(LoginGuard::Settings{}, {.max_sources = 640,
+                                              .max_networks = 64,
+                                              .max_pairs = 1'280,
+                                              .max_failing_pairs = 64,
+                                              .max_accounts = 64});
     for (std::uint64_t n = 0; n < 500; ++n)
         succeed(guard, far_source(n), user(n), start - std::chrono::hours(n));
     for (std::uint64_t n = 0; n < 50'000; ++n)
@@ -264,12 +266,14 @@ TEST_CASE("an attack is told by its subject") {
     LoginGuard guard;
     auto now = start;
     LoginGuard::Counts counts;
-    for (std::uint64_t n = 0; n < 8; ++n) counts = fail(guard, far_source(n), "Ann@Example.net", n, now).counts;
+    for (std::uint64_t n = 0; n < 8; ++n)
+        counts = fail(guard, far_source(n), "Ann@Example.net", n, now).counts;
     CHECK(counts.account == ann);
     CHECK(counts.account_sources >= 6);
     CHECK(counts.account_sources <= 9);
     CHECK(counts.spraying.empty());
-    for (std::uint64_t n = 0; n < 4; ++n) counts = fail(guard, "198.51.100.9", user(n), n, now).counts;
+    for (std::uint64_t n = 0; n < 4; ++n)
+        counts = fail(guard, "198.51.100.9", user(n), n, now).counts;
     CHECK(counts.account.empty());
     CHECK(counts.spraying == "198.51.100.9");
     CHECK(counts.sprayed == 4);

@@ -56,7 +56,8 @@ TEST_CASE("sources, accounts, pairs and networks in penalty are listed with what
     succeed(guard, office, ann, start);
     for (std::uint64_t n = 0; n < 6; ++n) (void)fail(guard, office, ann, n, start);
     hammer(guard, attacker, start);
-    for (std::uint64_t n = 0; n < 40; ++n) (void)fail(guard, "203.0.113." + std::to_string(n), "bob@example.net", n, start);
+    for (std::uint64_t n = 0; n < 40; ++n)
+        (void)fail(guard, "203.0.113." + std::to_string(n), "bob@example.net", n, start);
 
     const auto source = find(guard, attacker, start);
     REQUIRE(source);
@@ -91,7 +92,8 @@ TEST_CASE("sources, accounts, pairs and networks in penalty are listed with what
 TEST_CASE("a list comes in pages, each subject once") {
     LoginGuard guard;
     for (std::uint64_t s = 0; s < 100; ++s) {
-        for (std::uint64_t n = 0; n < 2; ++n) (void)fail(guard, far_source(s), user(s * 10 + n), n, start);
+        for (std::uint64_t n = 0; n < 2; ++n)
+            (void)fail(guard, far_source(s), user(s * 10 + n), n, start);
     }
     for (const std::size_t size : {1U, 7U, 99U, 100U, 101U}) {
         std::set<std::string> subjects;
@@ -151,7 +153,8 @@ TEST_CASE("a network, an account and a pair can be allowed as well") {
     CHECK_FALSE(guard.on_connect(attacker, start).refuse);
 
     REQUIRE(guard.allow("Bob@example.net") == LoginGuard::Allow::done);
-    for (std::uint64_t n = 0; n < 40; ++n) (void)fail(guard, far_source(n), "bob@example.net", n, start);
+    for (std::uint64_t n = 0; n < 40; ++n)
+        (void)fail(guard, far_source(n), "bob@example.net", n, start);
     CHECK(fail(guard, "203.0.113.1", "bob@example.net", 99, start).delay == 0s);
 
     REQUIRE(guard.allow("ann@example.net 203.0.113.77") == LoginGuard::Allow::done);
@@ -186,7 +189,8 @@ TEST_CASE("penalties go on after a restart, less the time between") {
     // The steady clock of the next process begins anew, and its seed is another.
     const SteadyTime boot{std::chrono::hours(1)};
     const auto restarted = [&](std::chrono::milliseconds elapsed) {
-        auto guard = std::make_unique<LoginGuard>(LoginGuard::Settings{}, LoginGuard::Bounds{}, 222);
+        auto guard =
+            std::make_unique<LoginGuard>(LoginGuard::Settings{}, LoginGuard::Bounds{}, 222);
         REQUIRE(guard->load(saved, elapsed, boot));
         guard->load_known(office, ann, 1h, boot);
         return guard;
@@ -244,8 +248,10 @@ TEST_CASE("a damaged snapshot is refused whole, and changes nothing") {
 TEST_CASE("what is kept is bounded, the worst first") {
     LoginGuard guard;
     for (std::uint64_t n = 0; n < 120'000; ++n)
-        (void)fail(guard, "2001:db8:" + std::to_string(n % 9'000) + ":" + std::to_string(n / 9'000) + "::/64",
-                   user(n), 1, start);
+        (void)fail(
+            guard,
+            "2001:db8:" + std::to_string(n % 9'000) + ":" + std::to_string(n / 9'000) + "::/64",
+            user(n), 1, start);
     hammer(guard, attacker, start);
     const std::string saved = guard.save(start);
     CHECK(saved.size() < 6'000'000);
