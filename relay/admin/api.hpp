@@ -13,6 +13,7 @@
 #include <boost/system/result.hpp>
 
 #include "policy/decide.hpp"
+#include "policy/login_guard.hpp"
 #include "relay/backup/backup.hpp"
 #include "relay/spool/spool.hpp"
 
@@ -96,7 +97,9 @@ struct Ports {
     auth::AccountStore* accounts = nullptr;
     Spool* spool = nullptr;
     event::Stream* events = nullptr;
-    std::string journal;  ///< Folder of the journal, STATE/events.
+    policy::LoginGuard* guard = nullptr;
+    std::function<void()> keep_guard;  ///< Writes down what the guard knows. Blocks.
+    std::string journal;               ///< Folder of the journal, STATE/events.
     std::function<void()>
         flush;  ///< What has happened is in the journal once it returns; empty: it always is.
     std::function<ReloadOutcome()> reload;
@@ -113,6 +116,7 @@ struct Ports {
     /// How long a message's life may be looked up; empty: as long as the journal has it.
     std::function<std::chrono::milliseconds()> trace_retention;
     std::function<std::chrono::system_clock::time_point()> now = &std::chrono::system_clock::now;
+    std::function<std::chrono::steady_clock::time_point()> steady = &std::chrono::steady_clock::now;
     std::string version, commit, built;
     /// Makes a backup in that folder; what the client is told. Blocks, for hours where the journal
     /// is long.

@@ -130,6 +130,10 @@ struct Auth {
     OAuth oauth;
 };
 
+struct LoginGuard {
+    Duration known_for = std::chrono::hours(24 * 30);  ///< Whole seconds.
+};
+
 enum class DeliveryMode : std::uint8_t { cut_through, spool };
 
 struct Retry {
@@ -214,6 +218,7 @@ struct Config {
     Resources resources;
     Message message;
     Auth auth;
+    LoginGuard login_guard;
     Delivery delivery;
     Spool spool;
     std::vector<Upstream> upstream;  ///< At least one, in the file's order.

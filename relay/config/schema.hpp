@@ -111,6 +111,12 @@ void describe(V& v, Section<Auth>) {
 }
 
 template <typename V>
+void describe(V& v, Section<LoginGuard>) {
+    v.key("known_for", &LoginGuard::known_for, formats::Span{1h, 24h * 3660}, Reload::live);
+    v.later("geoip");
+}
+
+template <typename V>
 void describe(V& v, Section<Retry>) {
     using enum Reload;
     v.key("first", &Retry::first, formats::Span{1s, 24h}, live);
@@ -215,6 +221,7 @@ void describe(V& v, Section<Config>) {
     v.table("resources", &Config::resources);
     v.table("message", &Config::message);
     v.table("auth", &Config::auth);
+    v.table("login_guard", &Config::login_guard);
     v.table("delivery", &Config::delivery);
     v.table("spool", &Config::spool);
     v.tables("upstream", &Config::upstream, Reload::live);

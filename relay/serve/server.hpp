@@ -21,6 +21,8 @@
 #include "relay/event/metrics.hpp"
 #include "relay/event/recorder.hpp"
 #include "relay/event/stream.hpp"
+#include "relay/guard/attack_alerts.hpp"
+#include "relay/guard/guard_file.hpp"
 #include "relay/net/file_watch.hpp"
 #include "relay/net/listener.hpp"
 #include "relay/oauth/key_fetcher.hpp"
@@ -84,6 +86,9 @@ class Server {
     [[nodiscard]] awaitable<void> drain();
     void look_after_alerts();
     void look_after_certificates();
+    void keep_guard();
+    /// Logins before that make nobody known any more.
+    [[nodiscard]] std::chrono::system_clock::time_point known_since() const;
     void watch_certificates();
     /// Fetches or watches the keys of the snapshot in force.
     void tend_token_keys();
@@ -110,6 +115,10 @@ class Server {
     std::unique_ptr<auth::AuthPool> auth_pool_;
     std::shared_ptr<const auth::AccountStore::Listener> subscription_;
     policy::LoginGuard guard_;
+    std::unique_ptr<GuardFile> guard_file_;
+    std::unique_ptr<AttackAlerts> attacks_;
+    std::atomic<bool> guard_file_failing_{false};
+    const GuardFile::Now began_;
     policy::LimitStore limits_;
 
     Current current_;

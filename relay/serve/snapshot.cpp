@@ -134,6 +134,12 @@ boost::system::result<net::TlsServerPtr, std::string> load_tls(
     return net::TlsServerPtr(*tls);
 }
 
+policy::LoginGuard::Settings guard_settings(const config::Config& config) {
+    return {.mode = mode_of(config.rules.login_guard),
+            .known_for =
+                std::chrono::duration_cast<std::chrono::seconds>(config.login_guard.known_for)};
+}
+
 boost::system::result<SnapshotPtr, std::string> make_snapshot(config::ConfigPtr config,
                                                               const SnapshotParts& parts) {
     auto out = std::make_shared<Snapshot>();

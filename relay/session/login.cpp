@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <boost/asio/async_result.hpp>
 
+#include "auth/login_name.hpp"
 #include "relay/session/driver.hpp"
 #include "relay/session/sameness.hpp"
 #include "relay/session/transaction.hpp"
@@ -232,7 +233,7 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
                              "tries again: " +
                                  success.notice);
     }
-    attempt_.succeeded(clock::now(), credential_.empty());
+    attempt_.succeeded(clock::now(), credential_);
     attempt_ = {};
     if (!account_ || account_->suspended) {
         tell_login(false, "failed", nullptr);
@@ -269,6 +270,11 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
 
 awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
     using Kind = auth::Failure::Kind;
+    // A failure counts against the credential that was named.
+    const std::string label =
+        auth::parse_login(exchange_->typed_name(),
+                          snapshot_->config->auth.credential_separator.front())
+            .label.value_or("");
     exchange_.reset();
     switch (failure.kind) {
         case Kind::malformed:
@@ -303,7 +309,8 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
             break;
     }
     const std::optional<std::uint64_t> hash = number_of(failure.secret_hash);
-    auto answer = attempt_.failed(hash, login_failures_, clock::now());
+    auto answer = attempt_.failed(hash, login_failures_, clock::now(), label);
+    services_.attacks.saw(answer.counts);
     ++login_failures_;
     tell_login(false, answer.delay.count() > 0 ? "delayed" : "failed", &failure);
     penalty_place_ = std::move(answer.place);

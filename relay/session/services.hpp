@@ -18,6 +18,7 @@
 #include "relay/config/config.hpp"
 #include "relay/delivery/delivery.hpp"
 #include "relay/event/event.hpp"
+#include "relay/guard/attack_alerts.hpp"
 #include "relay/net/buffer_pool.hpp"
 #include "relay/net/task_group.hpp"
 #include "relay/net/tls.hpp"
@@ -66,6 +67,7 @@ struct Services {
     auth::AccountStore& accounts;
     auth::AuthPool& auth_pool;
     policy::LoginGuard& guard;
+    AttackAlerts& attacks;
     policy::LimitStore& limits;
     Delivery& delivery;
     Spool& spool;

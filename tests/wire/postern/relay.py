@@ -140,12 +140,12 @@ class Relay:
     def wait_event(self, event: str, match: Callable[[dict[str, Any]], bool] = lambda _: True,
                    seconds: float = 10.0) -> dict[str, Any]:
         def seen() -> dict[str, Any] | None:
-            return next((entry for entry in self._complete(event) if match(entry)), None)
+            return next((entry for entry in self.told(event) if match(entry)), None)
 
         return wait_for(f"event {event}", seen, seconds)
 
-    def _complete(self, event: str) -> list[dict[str, Any]]:
-        """As events(), but the last line may still be under way."""
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """As events(), while it runs: the last line may still be under way."""
         text = self.program.output()
         lines = text[:text.rfind("\n") + 1].splitlines()
         entries = (json.loads(line) for line in lines)
