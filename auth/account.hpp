@@ -17,6 +17,9 @@ namespace postern::auth {
 using Time = std::chrono::system_clock::time_point;
 
 inline constexpr std::string_view default_plan = "transactional";
+/// What a device has that no plan was given: a table of [limits] that is built in.
+inline constexpr std::string_view device_plan = "device";
+inline constexpr std::string_view device_kind = "device";
 
 /// What an account may be known by: a named password, certificate or bound source. The first
 /// password of an account has the empty name. All that have a verifier share one salt and one round
@@ -27,9 +30,9 @@ struct Credential {
     std::string kind = "password";  ///< password certificate device
     std::string plan;               ///< Limits of its own, beside the account's; empty: none.
     std::optional<Verifier> verifier;
-    std::string crypt;  ///< password: an imported hash ("$6$..."), until the first right login
-                        ///< makes a verifier of it.
-    std::string scram_sha1;   ///< password: RFC 5803 text for SCRAM-SHA-1; empty: it has none.
+    std::string crypt;       ///< password: an imported hash ("$6$..."), until the first right login
+                             ///< makes a verifier of it.
+    std::string scram_sha1;  ///< password: RFC 5803 text for SCRAM-SHA-1; empty: it has none.
     std::string certificate;  ///< certificate: SHA-256 of its DER, 64 lower-case hex digits.
     std::string source;       ///< device: the network it is bound to, "192.0.2.8/32".
     std::string listener;     ///< device: the listener it is bound to.

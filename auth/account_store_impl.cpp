@@ -29,7 +29,7 @@ Outcome AccountStore::Impl::load() {
         counts_[static_cast<unsigned>(rows.number(0))] = static_cast<std::uint64_t>(rows.number(1));
     if (!rows.ok()) return rows.error();
     publish_counts();
-    return {};
+    return load_devices();
 }
 
 result<AccountPtr> AccountStore::Impl::find(std::string_view name) {
@@ -141,6 +141,19 @@ result<std::vector<KnownPair>> AccountStore::Impl::known_pairs(Time since, std::
     return pairs;
 }
 
+result<std::vector<KnownPair>> AccountStore::Impl::last_logins(std::size_t limit) {
+    std::vector<KnownPair> pairs;
+    const std::scoped_lock lock(reader_mutex_);
+    // SQLite takes the bare column from the row that has the maximum.
+    Statement rows = reader_->prepare(
+        "SELECT a.name, l.source, max(l.t) FROM last_login l JOIN account a ON a.id = l.account_id "
+        "GROUP BY a.id ORDER BY 3 DESC LIMIT ?");
+    rows.bind(static_cast<std::int64_t>(limit));
+    while (rows.row()) pairs.push_back({rows.text(0), rows.text(1), from_ms(rows.number(2))});
+    if (!rows.ok()) return rows.error();
+    return pairs;
+}
+
 result<AccountPtr> AccountStore::Impl::change(const std::string& name, Change what,
                                               const Body& body) {
     const std::scoped_lock lock(writer_mutex_);
@@ -169,6 +182,7 @@ result<AccountPtr> AccountStore::Impl::change(const std::string& name, Change wh
         if (const Outcome error = transaction.commit()) return error;
     }
     cache_.changed(name, after, static_cast<std::uint64_t>(number));
+    devices_.changed(name, after.get());
     // With the lock held, so that nobody hears of the second change before the first.
     notify(name, what);
     count(before, after);

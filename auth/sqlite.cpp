@@ -102,9 +102,18 @@ boost::system::error_code Statement::error() const noexcept {
 
 result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& path,
                                                  std::chrono::milliseconds busy) {
+    return open_as(path, SQLITE_OPEN_READWRITE, busy);
+}
+
+result<std::unique_ptr<Database>> Database::open_reading(const std::filesystem::path& path) {
+    constexpr std::chrono::milliseconds busy{2000};
+    return open_as(path, SQLITE_OPEN_READONLY, busy);
+}
+
+result<std::unique_ptr<Database>> Database::open_as(const std::filesystem::path& path, int flags,
+                                                    std::chrono::milliseconds busy) {
     sqlite3* handle = nullptr;
-    const int code = sqlite3_open_v2(path.c_str(), &handle,
-                                     SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
+    const int code = sqlite3_open_v2(path.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX, nullptr);
     std::unique_ptr<Database> database(new Database(handle));
     if (code != SQLITE_OK) return store_error(code);
     sqlite3_extended_result_codes(handle, 1);

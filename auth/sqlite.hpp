@@ -58,6 +58,9 @@ class Database {
     /// Opens read-write (the file must be there), sets the busy time-out and foreign keys.
     [[nodiscard]] static result<std::unique_ptr<Database>> open(const std::filesystem::path& path,
                                                                 std::chrono::milliseconds busy);
+    /// Opens for reading alone, beside whoever has it open; nothing is written.
+    [[nodiscard]] static result<std::unique_ptr<Database>> open_reading(
+        const std::filesystem::path& path);
     ~Database();
     Database(const Database&) = delete;
     Database& operator=(const Database&) = delete;
@@ -77,6 +80,8 @@ class Database {
 
   private:
     explicit Database(sqlite3* handle) noexcept : handle_(handle) {}
+    [[nodiscard]] static result<std::unique_ptr<Database>> open_as(
+        const std::filesystem::path& path, int flags, std::chrono::milliseconds busy);
     sqlite3* handle_;
     std::unordered_map<std::string, sqlite3_stmt*, TextHash, std::equal_to<>> statements_;
 };

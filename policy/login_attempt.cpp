@@ -61,6 +61,7 @@ LoginGuard::SuccessAnswer LoginGuard::Attempt::succeeded(SteadyTime now, bool cl
         const std::scoped_lock lock(site.mutex);
         if (auto* pair = impl.known(site, source_, account_, now)) {
             answer.known_pair = true;
+            answer.counts.pair_failures = pair->score.now(now);
             if (clears) {
                 pair->score = {};
                 pair->recent.clear();

@@ -222,13 +222,15 @@ void Session::Impl::tls_started(std::vector<std::string> mechanisms) {
     esmtp = false;
     authenticated = false;
     tls = true;
-    mechanisms_ = std::move(mechanisms);
+    mechanisms_ = settings_->devices ? std::vector<std::string>() : std::move(mechanisms);
     phase_ = phase_ == Phase::tls ? Phase::command : Phase::greeting;
 }
 
 void Session::Impl::accept() {
     switch (phase_) {
         case Phase::ask_mail:
+            // Whatever the caller forgot: nobody sends who is not known.
+            if (!authenticated) return refuse(reply_of(Say::login_first));
             in_transaction = true;
             phase_ = Phase::command;
             say(Say::sender_ok);
@@ -250,6 +252,9 @@ void Session::Impl::refuse(Reply reply) {
     if (asked != Phase::ask_mail && asked != Phase::ask_rcpt && asked != Phase::ask_data) return;
     phase_ = Phase::command;
     if (asked == Phase::ask_rcpt) envelope.recipients.pop_back();
+    // It costs a stranger no token of any limit: it must not be had without end.
+    if (!authenticated && ++errors_ >= settings_->max_errors)
+        reply = reply_of(Say::too_many_errors);
     answer(as_refusal(std::move(reply)));
     if (asked != Phase::ask_rcpt) end_transaction();
 }

@@ -2,5 +2,6 @@
 
 int main(int argc, char** argv) {
     using namespace postern::relay;
-    return cli::run(argc, argv, {serve, check_upstreams, check_listeners, sink::run_sink});
+    return cli::run(argc, argv,
+                    {serve, check_upstreams, check_listeners, check_logins, sink::run_sink});
 }

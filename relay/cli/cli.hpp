@@ -14,6 +14,7 @@ struct Programs {
     std::function<int(ServeOptions)> serve;
     std::function<std::vector<config::Finding>(const config::Config&)> check_upstreams;
     std::function<std::vector<config::Finding>(const config::Config&)> check_listeners;
+    std::function<std::vector<config::Finding>(const config::Config&)> check_logins;
     std::function<int(const sink::SinkOptions&)> sink;
 };
 

@@ -99,6 +99,7 @@ std::vector<Finding> check(const Loaded& loaded, const CheckOptions& options) {
     check_descriptors(config, out);
     check_clock(out);
     if (options.listeners) std::ranges::move(options.listeners(config), std::back_inserter(out));
+    if (options.logins) std::ranges::move(options.logins(config), std::back_inserter(out));
     if (options.offline) return out;
     for (const Upstream& upstream : config.upstream) {
         if (!canonical_address(upstream.address.host)) check_name(upstream, out);

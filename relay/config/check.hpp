@@ -17,7 +17,7 @@ enum class Status : std::uint8_t { ok, warn, fail };
 /// One line of `postern check`.
 struct Finding {
     std::string check;  ///< "file", "rights", "certificate", "dns", "upstream", "listen", "state",
-                        ///< "spool", "clock"
+                        ///< "spool", "clock", "geoip", "devices"
     Status status = Status::ok;
     std::string text;
     std::string fix;  ///< What to do; empty when ok.
@@ -42,6 +42,8 @@ struct CheckOptions {
     std::function<std::vector<Finding>(const Config&)> upstreams;
     /// Tries to listen where `serve` would. Blocks. Null: left out.
     std::function<std::vector<Finding>(const Config&)> listeners;
+    /// Looks at what logins rest on: the account store, files. Blocks. Null: left out.
+    std::function<std::vector<Finding>(const Config&)> logins;
 };
 
 /// What `postern check` finds; blocks (files, names, connections). With a configuration that does

@@ -31,8 +31,9 @@ struct Listen {
     std::string address;  ///< An IP literal without brackets.
     std::uint16_t port = 0;
     ListenTls tls = ListenTls::starttls;
-    bool proxy = false;  ///< A PROXY header comes first (from `proxy_from` only).
-    std::string name;    ///< Label of events and metrics; unset: the port.
+    bool proxy = false;    ///< A PROXY header comes first (from `proxy_from` only).
+    std::string name;      ///< Label of events and metrics; unset: the port.
+    bool devices = false;  ///< TLS by choice, no AUTH: for bound sources alone.
     /// "192.0.2.1:587", "[2001:db8::1]:587"
     [[nodiscard]] std::string place() const;
     bool operator==(const Listen&) const = default;
@@ -103,6 +104,11 @@ struct Auth {
     std::uint32_t scram_iterations = 4096;  ///< 4096 to 65536
     /// One character, between an account's name and a credential's in a login name.
     std::string credential_separator = "+";
+};
+
+struct LoginGuard {
+    /// MaxMind files: networks (ASN), countries.
+    std::vector<std::string> geoip;
 };
 
 enum class DeliveryMode : std::uint8_t { cut_through, spool };
@@ -189,12 +195,14 @@ struct Config {
     Resources resources;
     Message message;
     Auth auth;
+    LoginGuard login_guard;
     Delivery delivery;
     Spool spool;
     std::vector<Upstream> upstream;  ///< At least one, in the file's order.
-    /// By plan; "transactional" is always there. What a plan does not name it has as transactional
-    /// is documented.
+    /// By plan; "transactional" and "device" are always there. What another plan does not name it
+    /// has as transactional is documented.
     std::map<std::string, policy::PlanLimits, std::less<>> limits{
+        {"device", policy::PlanLimits::device()},
         {"transactional", policy::PlanLimits::transactional()}};
     Rules rules;
     Dns dns;
@@ -209,6 +217,9 @@ struct Config {
 };
 
 using ConfigPtr = std::shared_ptr<const Config>;
+
+/// The names of the listeners for devices.
+[[nodiscard]] std::vector<std::string> device_listeners(const Config& config);
 
 /// True where mail to this peer address (an IP literal) may go without TLS: loopback and private
 /// networks, or `insecure`.

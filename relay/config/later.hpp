@@ -12,8 +12,7 @@ struct LaterSection {
     std::string_view keys;  ///< Split at spaces.
 };
 
-inline constexpr std::array<LaterSection, 16> later_sections = {{
-    {"login_guard", "known_for geoip"},
+inline constexpr std::array<LaterSection, 15> later_sections = {{
     {"route", "sender_domains customers plans upstreams"},
     {"dkim", "algorithms default_domain"},
     {"intake", "listen from webhook"},

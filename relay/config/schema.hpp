@@ -100,6 +100,12 @@ void describe(V& v, Section<Auth>) {
 }
 
 template <typename V>
+void describe(V& v, Section<LoginGuard>) {
+    v.later("known_for");
+    v.key("geoip", &LoginGuard::geoip, formats::ListOf{formats::Path{}, 8}, Reload::live);
+}
+
+template <typename V>
 void describe(V& v, Section<Retry>) {
     using enum Reload;
     v.key("first", &Retry::first, formats::Span{1s, 24h}, live);
@@ -204,6 +210,7 @@ void describe(V& v, Section<Config>) {
     v.table("resources", &Config::resources);
     v.table("message", &Config::message);
     v.table("auth", &Config::auth);
+    v.table("login_guard", &Config::login_guard);
     v.table("delivery", &Config::delivery);
     v.table("spool", &Config::spool);
     v.tables("upstream", &Config::upstream, Reload::live);

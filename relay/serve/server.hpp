@@ -67,6 +67,8 @@ class Server {
     [[nodiscard]] Started open_spool();
     [[nodiscard]] Started freeze_as_suspended();
     void make_services();
+    /// Tells the login watch what logged in before, and from where by that database. Blocks.
+    void load_watch(const geo::DatabasePtr& geo);
     void register_gauges();
     void start_listening();
 
@@ -107,6 +109,7 @@ class Server {
     std::unique_ptr<auth::AuthPool> auth_pool_;
     std::shared_ptr<const auth::AccountStore::Listener> subscription_;
     policy::LoginGuard guard_;
+    policy::LoginWatch watch_;
     policy::LimitStore limits_;
 
     Current current_;

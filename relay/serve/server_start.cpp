@@ -103,6 +103,7 @@ Started Server::start() {
     if (!snapshot) return snapshot.error();
     current_.set(*snapshot);
     warn_of_plans(**snapshot);
+    load_watch((*snapshot)->geo);
     guard_.set({.mode = (*snapshot)->policy.rules[policy::Rule::login_guard]});
     make_services();
     for (std::size_t i = 0; i < threads; ++i) {
@@ -390,6 +391,7 @@ void Server::make_services() {
         .accounts = *accounts_,
         .auth_pool = *auth_pool_,
         .guard = guard_,
+        .watch = watch_,
         .limits = limits_,
         .delivery = *delivery_,
         .spool = *spool_,

@@ -176,7 +176,7 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
             co_return;
         }
     }
-    attempt_.succeeded(clock::now(), credential_.empty());
+    const auto guard = attempt_.succeeded(clock::now(), credential_.empty());
     attempt_ = {};
     if (!account_ || account_->suspended) {
         tell_login(false, "failed", nullptr);
@@ -207,6 +207,7 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
     services_.accounts.record_login(account_name_, credential_, source_,
                                     std::chrono::system_clock::now());
     tell_login(true, "ok", nullptr);
+    watch_login(guard);
     login_failures_ = 0;
     machine_->auth_succeeded();
 }
@@ -286,6 +287,8 @@ void SessionDriver::tell_login(bool ok, std::string result, const auth::Failure*
     told.session = id_;
     told.account = failure != nullptr ? failure->account : account_name_;
     told.source = source_;
+    if (const SnapshotPtr now = services_.current.get(); now->geo)
+        told.place = now->geo->find(client_ip_);
     told.mechanism = mechanism_;
     told.listener = snapshot_->config->server.listen[listener_].name;
     told.ok = ok;

@@ -14,10 +14,12 @@
 #include "policy/decide.hpp"
 #include "policy/limit_store.hpp"
 #include "policy/login_guard.hpp"
+#include "policy/login_watch.hpp"
 #include "proto/session.hpp"
 #include "relay/config/config.hpp"
 #include "relay/delivery/delivery.hpp"
 #include "relay/event/event.hpp"
+#include "relay/geo/database.hpp"
 #include "relay/net/buffer_pool.hpp"
 #include "relay/net/task_group.hpp"
 #include "relay/net/tls.hpp"
@@ -35,8 +37,18 @@ struct Snapshot {
     std::shared_ptr<const proto::SessionSettings> starttls;  ///< Of listeners with STARTTLS.
     std::shared_ptr<const proto::SessionSettings>
         implicit;  ///< Of listeners with TLS from the start.
+    std::shared_ptr<const proto::SessionSettings> device_starttls;  ///< Of those for devices.
+    std::shared_ptr<const proto::SessionSettings> device_implicit;
     net::TlsServerPtr tls;
     PathSetPtr paths;
+    geo::DatabasePtr geo;  ///< Null: none is configured.
+
+    [[nodiscard]] const std::shared_ptr<const proto::SessionSettings>& settings_of(
+        const config::Listen& listen) const noexcept {
+        const bool tls_first = listen.tls == config::ListenTls::implicit;
+        if (listen.devices) return tls_first ? device_implicit : device_starttls;
+        return tls_first ? implicit : starttls;
+    }
 };
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
 
@@ -64,6 +76,7 @@ struct Services {
     auth::AccountStore& accounts;
     auth::AuthPool& auth_pool;
     policy::LoginGuard& guard;
+    policy::LoginWatch& watch;
     policy::LimitStore& limits;
     Delivery& delivery;
     Spool& spool;
