@@ -251,9 +251,10 @@ void Session::Impl::on_hello(std::string_view name, bool extended) {
         reply.text += "\nPIPELINING\nSIZE";
         if (offer.max_size != 0) reply.text += " " + std::to_string(offer.max_size);
         reply.text += "\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nDSN\nCHUNKING";
-        if (!tls) reply.text += "\nSTARTTLS";
-        if (tls && !mechanisms_.empty()) {
-            reply.text += "\nAUTH";
+        if (!tls) {
+            reply.text += "\nSTARTTLS";
+        } else if (!settings_->devices) {
+            if (!mechanisms_.empty()) reply.text += "\nAUTH";
             for (const std::string& mechanism : mechanisms_) reply.text += " " + mechanism;
         }
         if (tls || settings_->devices)

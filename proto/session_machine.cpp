@@ -222,7 +222,7 @@ void Session::Impl::tls_started(std::vector<std::string> mechanisms) {
     esmtp = false;
     authenticated = false;
     tls = true;
-    mechanisms_ = settings_->devices ? std::vector<std::string>() : std::move(mechanisms);
+    mechanisms_ = std::move(mechanisms);
     phase_ = phase_ == Phase::tls ? Phase::command : Phase::greeting;
 }
 

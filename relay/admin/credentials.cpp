@@ -77,9 +77,8 @@ class CredentialCall {
                                          .plan = plan->value_or("")};
         const auto added = ports_.accounts->add_credential(account_, wanted, ports_.now());
         if (!added) return from_store(added.error());
-        auto out = made(**added, wanted.name);
-        if (!out) return out.error();
-        out->json["password"] = wanted.password.reveal();
+        auto out = made((*added)->name, wanted.name);
+        if (out) out->json["password"] = wanted.password.reveal();
         return out;
     }
 
@@ -97,14 +96,13 @@ class CredentialCall {
         if (!wanted) return wanted.error();
         const auto added = ports_.accounts->add_device(account_, *wanted, ports_.now());
         if (!added) return from_device(added.error());
-        return made(**added, name);
+        return made((*added)->name, name);
     }
 
-    /// Tells of the credential that is there now, and shows it.
-    [[nodiscard]] Checked<Answer> made(const auth::AccountRecord& account,
-                                       const std::string& name) const {
+    /// What is said of a credential that was made.
+    [[nodiscard]] Checked<Answer> made(const std::string& account, const std::string& name) const {
         const std::string label = auth::normalised_label(name).value_or("");
-        tell(ports_, request_, "credential_add", account.name, {{"credential", label}});
+        tell(ports_, request_, "credential_add", account, {{"credential", label}});
         const auto view = ports_.accounts->show(account_);
         if (!view) return from_store(view.error());
         const auth::Credential* const found = auth::find_credential(*view->account, label);
