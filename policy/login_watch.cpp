@@ -148,12 +148,16 @@ bool after_failures(const LoginGuard::SuccessAnswer& guard) {
 
 /// How many networks came up in these minutes that the account did not use before.
 std::uint32_t fresh_networks(const Account& account, SteadyTime now) {
+    // A mobile provider hands a phone from one of its networks to the next.
+    const auto key = [](const Site& n) -> std::uint64_t { return n.asn != 0 ? n.asn : n.far; };
+    const auto fresh = [&](const Site& n) { return within(n.first, now, crowd_span); };
     std::vector<std::uint64_t> seen;
     for (const Site& n : account.networks) {
-        if (!within(n.first, now, crowd_span)) continue;
-        // A mobile provider hands a phone from one of its networks to the next.
-        const std::uint64_t key = n.asn != 0 ? n.asn : n.far;
-        if (std::ranges::find(seen, key) == seen.end()) seen.push_back(key);
+        const auto used_before = [&](const Site& other) {
+            return !fresh(other) && key(other) == key(n);
+        };
+        if (!fresh(n) || std::ranges::any_of(account.networks, used_before)) continue;
+        if (std::ranges::find(seen, key(n)) == seen.end()) seen.push_back(key(n));
     }
     return static_cast<std::uint32_t>(seen.size());
 }

@@ -68,13 +68,18 @@ awaitable<bool> SessionDriver::enter_as_device() {
     const policy::Verdict verdict =
         policy::decide(policy::Stage::auth, known, {}, snapshot_->policy);
     if (!verdict.accepted()) {
-        tell_login(true, account_->suspended ? "failed" : "error", nullptr);
+        const bool suspended = account_->suspended.has_value();
+        tell_login(!suspended, suspended ? "failed" : "error", nullptr);
         account_name_.clear();
         by_account_.release();
+        end_reason_ = std::string(verdict.rule);
         co_return refuse(verdict.reply, verdict.rule);
     }
     by_source_.release();
     by_network_.release();
+    // As after any login: neighbours who guess do not keep this source out.
+    services_.guard.load_known(source_, account_name_, std::chrono::seconds{0},
+                               std::chrono::steady_clock::now());
     services_.accounts.record_login(account_name_, credential_, source_,
                                     std::chrono::system_clock::now());
     tell_login(true, "ok", nullptr);

@@ -205,6 +205,14 @@ TEST_CASE("without a database many networks are far from each other") {
     }
 }
 
+TEST_CASE("new networks of a provider that was used before are not many") {
+    LoginWatch watch;
+    for (std::uint32_t asn = 1; asn <= 6; ++asn)
+        watch.load(ann, "192.0." + std::to_string(asn) + ".1", at(asn), 48h, start);
+    for (std::uint32_t asn = 1; asn <= 6; ++asn)
+        CHECK(login(watch, "10." + std::to_string(asn) + ".1.1", start + 1s, at(asn)).empty());
+}
+
 TEST_CASE("networks that were known at the start are not new, however many at once") {
     LoginWatch watch;
     for (int i = 1; i <= 9; ++i)
