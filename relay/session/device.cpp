@@ -72,7 +72,7 @@ awaitable<bool> SessionDriver::enter_as_device() {
         tell_login(!suspended, suspended ? "failed" : "error", nullptr);
         account_name_.clear();
         by_account_.release();
-        end_reason_ = std::string(verdict.rule);
+        if (verdict.reply.close_after) end_reason_ = std::string(verdict.rule);
         co_return refuse(verdict.reply, verdict.rule);
     }
     by_source_.release();
