@@ -17,6 +17,9 @@ namespace postern::auth {
 using Time = std::chrono::system_clock::time_point;
 
 inline constexpr std::string_view default_plan = "transactional";
+/// What a device has that no plan was given: a table of [limits] that is built in.
+inline constexpr std::string_view device_plan = "device";
+inline constexpr std::string_view device_kind = "device";
 
 /// What an account may be known by: a named password, certificate or bound source. The first
 /// password of an account has the empty name. All that have a verifier share one salt and one round

@@ -338,6 +338,10 @@ result<void> AccountStore::flush(Time forget_before) {
     return {};
 }
 
+result<std::vector<KnownPair>> AccountStore::last_logins(std::size_t limit) {
+    return impl_->last_logins(limit);
+}
+
 result<std::vector<KnownPair>> AccountStore::known_pairs(Time since, std::size_t limit) {
     return impl_->known_pairs(since, limit);
 }

@@ -15,6 +15,7 @@
 
 #include "auth/account.hpp"
 #include "auth/customer.hpp"
+#include "auth/device_index.hpp"
 #include "auth/error.hpp"
 #include "auth/random.hpp"
 #include "proto/secret.hpp"
@@ -64,6 +65,8 @@ struct NewCredential {
     proto::Secret password;
     std::string plan;  ///< Limits of its own, beside the account's; empty: none.
 };
+
+struct NewDevice;
 
 struct SuspensionRequest {
     std::string rule = "operator";
@@ -154,6 +157,13 @@ class AccountStore {
     /// credential_exists where there is one of that name.
     [[nodiscard]] result<AccountPtr> add_credential(std::string_view name,
                                                     const NewCredential& credential, Time now);
+    /// credential_exists as above; source_taken where a device has that very network there.
+    [[nodiscard]] result<AccountPtr> add_device(std::string_view name, const NewDevice& device,
+                                                Time now);
+    /// *Memory*: whose device speaks from that address, an IP literal, at that listener: the one
+    /// with the narrowest network.
+    [[nodiscard]] std::optional<BoundDevice> find_device(std::string_view listener,
+                                                         std::string_view address) const;
     /// no_credential where there is none. The first password has no name and is not meant: set()
     /// drops it.
     [[nodiscard]] result<AccountPtr> revoke_credential(std::string_view name,
@@ -215,6 +225,8 @@ class AccountStore {
     /// What logged in since then, for the login guard at start; at most `limit`, newest first.
     [[nodiscard]] result<std::vector<KnownPair>> known_pairs(Time since,
                                                              std::size_t limit = 1'000'000);
+    /// When each account logged in last, however long ago that is; as above.
+    [[nodiscard]] result<std::vector<KnownPair>> last_logins(std::size_t limit = 1'000'000);
 
   private:
     class Impl;

@@ -41,7 +41,7 @@ Outcome AccountStore::Impl::load() {
     const auto crypts = reader_->number(bare_crypts_sql);
     if (!crypts) return crypts.error();
     bare_crypts_.store(static_cast<std::uint64_t>(*crypts));
-    return {};
+    return load_devices();
 }
 
 result<AccountPtr> AccountStore::Impl::find(std::string_view name) {
@@ -153,6 +153,19 @@ result<std::vector<KnownPair>> AccountStore::Impl::known_pairs(Time since, std::
     return pairs;
 }
 
+result<std::vector<KnownPair>> AccountStore::Impl::last_logins(std::size_t limit) {
+    std::vector<KnownPair> pairs;
+    const std::scoped_lock lock(reader_mutex_);
+    // SQLite takes the bare column from the row that has the maximum.
+    Statement rows = reader_->prepare(
+        "SELECT a.name, l.source, max(l.t) FROM last_login l JOIN account a ON a.id = l.account_id "
+        "GROUP BY a.id ORDER BY 3 DESC LIMIT ?");
+    rows.bind(static_cast<std::int64_t>(limit));
+    while (rows.row()) pairs.push_back({rows.text(0), rows.text(1), from_ms(rows.number(2))});
+    if (!rows.ok()) return rows.error();
+    return pairs;
+}
+
 result<AccountPtr> AccountStore::Impl::change(const std::string& name, Change what,
                                               const Body& body) {
     const std::scoped_lock lock(writer_mutex_);
@@ -193,6 +206,7 @@ result<AccountPtr> AccountStore::Impl::change_locked(const std::string& name, Ch
         if (const Outcome error = transaction.commit()) return error;
     }
     cache_.changed(name, after, static_cast<std::uint64_t>(number));
+    devices_.changed(name, after.get());
     // With the lock held, so that nobody hears of the second change before the first.
     notify(name, what);
     count(before, after);

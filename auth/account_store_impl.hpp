@@ -11,6 +11,7 @@
 #include "auth/account_cache.hpp"
 #include "auth/account_rows.hpp"
 #include "auth/account_store.hpp"
+#include "auth/device_index.hpp"
 #include "auth/login_book.hpp"
 #include "auth/sqlite.hpp"
 
@@ -35,6 +36,7 @@ class AccountStore::Impl {
     [[nodiscard]] result<std::uint64_t> count();
     [[nodiscard]] result<std::vector<std::string>> plans();
     [[nodiscard]] result<std::vector<KnownPair>> known_pairs(Time since, std::size_t limit);
+    [[nodiscard]] result<std::vector<KnownPair>> last_logins(std::size_t limit);
 
     /// Inside the transaction, given the account as it stands (null: there is none): makes the
     /// change and says the account's id afterwards (0: it is gone).
@@ -82,6 +84,7 @@ class AccountStore::Impl {
     [[nodiscard]] std::shared_ptr<const FakeVerifiers::Shares> shares() const;
     [[nodiscard]] AccountCache& cache() noexcept { return cache_; }
     [[nodiscard]] LoginBook& logins() noexcept { return logins_; }
+    [[nodiscard]] const DeviceIndex& devices() const noexcept { return devices_; }
     [[nodiscard]] std::atomic<unsigned>& iterations() noexcept { return iterations_; }
     [[nodiscard]] std::uint64_t bare_crypts() const noexcept {
         return bare_crypts_.load(std::memory_order_relaxed);
@@ -91,6 +94,7 @@ class AccountStore::Impl {
     /// With writer_mutex_ held.
     [[nodiscard]] result<AccountPtr> change_locked(const std::string& name, Change what,
                                                    const Body& body);
+    [[nodiscard]] Outcome load_devices();
     void notify(const std::string& name, Change what);
     void count(const AccountPtr& before, const AccountPtr& after);
     void publish_counts();
@@ -99,6 +103,7 @@ class AccountStore::Impl {
     std::atomic<unsigned> iterations_;
     AccountCache cache_;
     LoginBook logins_;
+    DeviceIndex devices_;
     std::timed_mutex writer_mutex_;  ///< Taken before any other.
     std::unique_ptr<Database> writer_;
     /// Accounts by shape of their verifiers; under writer_mutex_.

@@ -36,6 +36,17 @@ class Category final : public boost::system::error_category {
                 return "the account has no credential of that name";
             case AuthError::too_many_credentials:
                 return "the account has as many credentials as it may: revoke one first";
+            case AuthError::invalid_source:
+                return "a device's source must be a network, like 192.0.2.8 or 192.0.2.16/28, not "
+                       "wider than /8 (IPv6: /32)";
+            case AuthError::invalid_listener:
+                return "a device's listener must be the name of one";
+            case AuthError::invalid_rcpt:
+                return "a device's recipients must be addresses or @DOMAIN, 100 at most";
+            case AuthError::source_taken:
+                return "another device has that very network at that listener";
+            case AuthError::too_many_devices:
+                return "there are as many devices as there may be: revoke one first";
             case AuthError::customer_not_found:
                 return "no such customer";
             case AuthError::customer_exists:

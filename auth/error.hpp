@@ -24,6 +24,11 @@ enum class AuthError : std::uint8_t {
     credential_exists,     ///< The account has one of that name.
     no_credential,         ///< The account has none of that name.
     too_many_credentials,  ///< The account has max_credentials of them.
+    invalid_source,        ///< A device's network that is none, or far too wide (may_bind).
+    invalid_listener,      ///< A device's listener that is none.
+    invalid_rcpt,          ///< A device's recipient that is neither an address nor `@DOMAIN`.
+    source_taken,          ///< Another device has that network at that listener.
+    too_many_devices,      ///< All accounts together have max_devices of them.
     customer_not_found,
     customer_exists,
     customer_in_use,    ///< It has accounts.

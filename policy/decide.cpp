@@ -177,6 +177,16 @@ void judge_recipient_count(Bench& bench, const Facts& facts, const Settings& set
         0, {{"recipients", std::to_string(facts.recipients + 1)}});
 }
 
+/// A device writes to those alone that it was made for. No mode switches that off.
+void judge_recipient(Bench& bench, const Facts& facts) {
+    if (facts.only_to.empty() || facts.rcpt == nullptr) return;
+    if (is_among(facts.only_to, *facts.rcpt)) return;
+    bench.refuse(size_rule, VerdictKind::refuse,
+                 reply(550, "5.7.1",
+                       fmt::format("{} is not among the recipients that this device may write to",
+                                   proto::clean_text(facts.rcpt->text(), longest_echo))));
+}
+
 void judge_limits(Bench& bench, const Answers& answers) {
     if (bench.mode(Rule::limits) == Mode::off) return;
     const auto& said = answers.limits;
@@ -241,7 +251,9 @@ void judge_facts(Bench& bench, Stage stage, const Facts& facts, const Answers& a
             if (!bench.decided()) judge_envelope_sender(bench, facts);
             return;
         case Stage::rcpt:
-            return judge_recipient_count(bench, facts, settings);
+            judge_recipient(bench, facts);
+            if (!bench.decided()) judge_recipient_count(bench, facts, settings);
+            return;
         case Stage::data:
             judge_size(bench, facts.bytes, settings);
             if (bench.decided() || facts.header == nullptr) return;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,8 @@ struct PlanLimits {
     bool operator==(const PlanLimits&) const = default;
     /// [limits.transactional] where the configuration says nothing.
     [[nodiscard]] static PlanLimits transactional();
+    /// [limits.device] likewise: of a device that cannot log in, a printer.
+    [[nodiscard]] static PlanLimits device();
 };
 
 /// What the operator chose: made from the configuration, immutable, lives as long as what was
@@ -39,7 +42,7 @@ struct PlanLimits {
 struct Settings {
     RuleModes rules;
     std::map<std::string, PlanLimits, std::less<>> plans{
-        {"transactional", PlanLimits::transactional()}};
+        {"device", PlanLimits::device()}, {"transactional", PlanLimits::transactional()}};
     std::uint64_t max_size =
         25U << 20U;                    ///< Octets; the smaller of ours and the largest upstream's.
     std::size_t max_recipients = 100;  ///< A message.
@@ -65,6 +68,8 @@ struct Facts {
     std::string_view plan;             ///< Empty: transactional.
     std::string_view credential;       ///< What it logged in with; empty: its first password.
     std::string_view credential_plan;  ///< Limits of that alone, beside the account's; empty: none.
+    std::span<const std::string> only_to;  ///< Addresses and `@DOMAIN` that the credential may
+                                           ///< write to, normalised and sorted; empty: all.
     const PlanLimits* account_limits =
         nullptr;  ///< Overrides the plan's; lives as long as the plan made of it.
     Owned owned;
@@ -76,7 +81,8 @@ struct Facts {
     const proto::Address* mail_from = nullptr;  ///< Unset: the null reverse-path.
     std::uint64_t declared_size = 0;
     // rcpt
-    std::size_t recipients = 0;  ///< Accepted before this one; at data: all that stand.
+    std::size_t recipients = 0;            ///< Accepted before this one; at data: all that stand.
+    const proto::Address* rcpt = nullptr;  ///< This one.
     // data
     std::uint64_t bytes = 0;  ///< Of the message as received.
     const proto::HeaderFacts* header = nullptr;

@@ -117,6 +117,7 @@ LoginGuard::SuccessAnswer LoginGuard::Attempt::succeeded(SteadyTime now,
         const std::scoped_lock lock(site.mutex);
         answer.known_pair = impl.is_known(site.pairs, key, now);
         if (FailingPair* const pair = site.failing.find(key)) {
+            if (answer.known_pair) answer.counts.pair_failures = pair->now(tick);
             for (FailingPair::Bucket& bucket : pair->buckets) {
                 if (bucket.label != label_hash(credential)) continue;
                 bucket.recent.clear(site.pool);

@@ -102,6 +102,8 @@ class LoginGuard {
         std::uint32_t source_accounts =
             0;                        ///< Distinct accounts that failed there lately (at most 32).
         double account_failures = 0;  ///< Decayed, over all sources.
+        double pair_failures = 0;     ///< Decayed, of the account from that source, which it used
+                                      ///< before; before a success alone.
         std::uint32_t account_sources =
             0;                 ///< About how many sources that it never used failed on it lately.
         std::string account;   ///< Its name as the guard has it, where it is under attack; else "".

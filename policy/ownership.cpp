@@ -1,6 +1,7 @@
 #include "policy/ownership.hpp"
 
 #include <algorithm>
+#include <functional>
 
 namespace postern::policy {
 
@@ -22,6 +23,15 @@ bool Owned::has(const proto::Address& address) const {
     if (plus == std::string::npos || plus == 0 || plus > at) return false;
     text.erase(plus, at - plus);
     return is_own(text);
+}
+
+bool is_among(std::span<const std::string> list, const proto::Address& address) {
+    const auto text = address.normalised();
+    const auto at = text.rfind('@');
+    const auto holds = [&](std::string_view which) {
+        return std::ranges::binary_search(list, which, std::less<>{});
+    };
+    return holds(text) || (at != std::string::npos && holds(std::string_view(text).substr(at)));
 }
 
 }  // namespace postern::policy

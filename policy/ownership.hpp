@@ -21,4 +21,8 @@ struct Owned {
     [[nodiscard]] bool has(const proto::Address& address) const;
 };
 
+/// Is it one of these addresses, or within one of these `@DOMAIN`s (not those below them)? All
+/// normalised, sorted.
+[[nodiscard]] bool is_among(std::span<const std::string> list, const proto::Address& address);
+
 }  // namespace postern::policy

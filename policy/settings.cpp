@@ -10,6 +10,13 @@ PlanLimits PlanLimits::transactional() {
             .recipients = {{200, minutes(1)}, {10'000, days(1)}}};
 }
 
+PlanLimits PlanLimits::device() {
+    using std::chrono::days;
+    using std::chrono::hours;
+    return {.messages = {{30, hours(1)}, {200, days(1)}},
+            .recipients = {{60, hours(1)}, {400, days(1)}}};
+}
+
 const PlanLimits& Settings::limits_of(std::string_view plan) const {
     static const PlanLimits built_in = PlanLimits::transactional();
     if (const auto named = plans.find(plan); named != plans.end()) return named->second;

@@ -107,6 +107,10 @@ struct AddedFields {
     std::string ref;
     std::string client_ip;  ///< Numeric, without brackets. Empty: not told.
     bool smtputf8 = false;  ///< UTF8SMTPSA, RFC 6531 4.3
+    // What the client did, for the word behind "with" (RFC 3848); HELO alone is SMTP.
+    bool ehlo = true;
+    bool tls = true;
+    bool auth = true;
     bool date = false;
     bool message_id = false;  ///< <ref@hostname>
     std::int64_t unix_seconds = 0;

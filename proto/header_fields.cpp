@@ -30,6 +30,14 @@ class Folder {
     std::size_t line_;
 };
 
+std::string protocol(const AddedFields& what) {
+    if (!what.ehlo) return "SMTP";
+    std::string out = what.smtputf8 ? "UTF8SMTP" : "ESMTP";
+    if (what.tls) out += 'S';
+    if (what.auth) out += 'A';
+    return out;
+}
+
 }  // namespace
 
 std::string rfc5322_date(std::int64_t unix_seconds) {
@@ -61,7 +69,7 @@ std::string added_fields(const AddedFields& what) {
         received.word((v6 ? "([IPv6:" : "([") + what.client_ip + "])");
     }
     received.word("by " + what.hostname);
-    received.word(what.smtputf8 ? "with UTF8SMTPSA" : "with ESMTPSA");
+    received.word("with " + protocol(what));
     received.word("id " + what.ref + ";");
     received.word(date);
     out += "\r\n";

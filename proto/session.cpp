@@ -44,6 +44,9 @@ void Session::auth_succeeded() {
 void Session::auth_failed(Reply reply) {
     impl_->auth_failed(std::move(reply));
 }
+void Session::identified() {
+    impl_->identified();
+}
 void Session::accept() {
     impl_->accept();
 }

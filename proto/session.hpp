@@ -19,7 +19,9 @@ namespace postern::proto {
 /// What a submission session may do; a connection keeps the value it began with.
 struct SessionSettings {
     std::string hostname;
-    bool implicit_tls = false;        ///< TLS came first (465): no STARTTLS, AUTH at once.
+    bool implicit_tls = false;  ///< TLS came first (465): no STARTTLS, AUTH at once.
+    bool devices = false;  ///< For those that cannot log in: TLS by choice, no AUTH. Whoever is
+                           ///< asked at MAIL says by identified() who it is, or refuses.
     bool normalize_newlines = false;  ///< bare_newline = "normalize"
     std::size_t max_recipients = 100;
     std::string contact;  ///< For 525 and help texts.
@@ -128,6 +130,9 @@ class Session {
     void auth_succeeded();
     void auth_failed(
         Reply reply);  ///< 535, 454, 525 ... as the verifier says; close_after is kept.
+    /// With `devices`, at Ask{mail}, before accept(): the client is known by its address. Without
+    /// it accept() refuses.
+    void identified();
     void accept();
     void refuse(Reply reply);     ///< [REF] is added here, once.
     void committed(Reply reply);  ///< 250, or what the upstream said; [REF] is added to refusals.

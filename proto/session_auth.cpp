@@ -24,6 +24,7 @@ std::optional<Secret> decode(std::string_view text) {
 
 /// `AUTH mechanism [initial-response]`, RFC 4954 4.
 void Session::Impl::on_auth(std::string_view arguments) {
+    if (settings_->devices) return say(Say::not_offered);
     if (authenticated) return say(Say::login_already);
     if (!esmtp) return say(Say::ehlo_first);
     std::string mechanism = to_upper(arguments.substr(0, arguments.find(' ')));
@@ -105,6 +106,10 @@ void Session::Impl::auth_succeeded() {
     authenticated = true;
     phase_ = Phase::command;
     say(Say::auth_done);
+}
+
+void Session::Impl::identified() {
+    if (settings_->devices && phase_ == Phase::ask_mail) authenticated = true;
 }
 
 void Session::Impl::auth_failed(Reply reply) {

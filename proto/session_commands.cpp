@@ -167,10 +167,12 @@ void Session::Impl::on_line(std::string_view line) {
 
 std::optional<Say> Session::Impl::objection(const Command& command) const {
     const CommandRule& rule = *command.rule;
-    if (rule.tls == CommandRule::Tls::needed && !tls) return Say::tls_first;
+    const bool open = settings_->devices;  // TLS by choice; who it is, is asked at MAIL
+    if (rule.tls == CommandRule::Tls::needed && !tls && !open) return Say::tls_first;
     if (rule.verb == Verb::unknown) return Say::unknown_command;
     if (rule.verb == Verb::not_offered) return Say::not_offered;
-    if (rule.login == CommandRule::Login::needed && !authenticated) return Say::login_first;
+    if (rule.login == CommandRule::Login::needed && !authenticated && !open)
+        return Say::login_first;
     if (rule.transaction == CommandRule::Transaction::none && in_transaction)
         return Say::mail_twice;
     if (rule.transaction == CommandRule::Transaction::open && !in_transaction)
@@ -252,11 +254,12 @@ void Session::Impl::on_hello(std::string_view name, bool extended) {
         reply.text += "\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nDSN\nCHUNKING";
         if (!tls) {
             reply.text += "\nSTARTTLS";
-        } else {
+        } else if (!settings_->devices) {
             if (!mechanisms.empty()) reply.text += "\nAUTH";
             for (const std::string& mechanism : mechanisms) reply.text += " " + mechanism;
-            reply.text += "\nLIMITS RCPTMAX=" + std::to_string(settings_->max_recipients);
         }
+        if (tls || settings_->devices)
+            reply.text += "\nLIMITS RCPTMAX=" + std::to_string(settings_->max_recipients);
     }
     answer(std::move(reply));
 }

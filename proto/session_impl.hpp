@@ -46,6 +46,7 @@ class Session::Impl {
     void auth_challenge(std::string_view octets);
     void auth_succeeded();
     void auth_failed(Reply reply);
+    void identified();
     void accept();
     void refuse(Reply reply);
     void committed(Reply reply);

@@ -230,6 +230,8 @@ void Session::Impl::tls_started(std::vector<std::string> offered) {
 void Session::Impl::accept() {
     switch (phase_) {
         case Phase::ask_mail:
+            // Whatever the caller forgot: nobody sends who is not known.
+            if (!authenticated) return refuse(reply_of(Say::login_first));
             in_transaction = true;
             phase_ = Phase::command;
             say(Say::sender_ok);
@@ -251,6 +253,9 @@ void Session::Impl::refuse(Reply reply) {
     if (asked != Phase::ask_mail && asked != Phase::ask_rcpt && asked != Phase::ask_data) return;
     phase_ = Phase::command;
     if (asked == Phase::ask_rcpt) envelope.recipients.pop_back();
+    // It costs a stranger no token of any limit: it must not be had without end.
+    if (!authenticated && ++errors_ >= settings_->max_errors)
+        reply = reply_of(Say::too_many_errors);
     answer(as_refusal(std::move(reply)));
     if (asked != Phase::ask_rcpt) end_transaction();
 }

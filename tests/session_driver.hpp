@@ -93,6 +93,7 @@ class SessionDriver {
     std::string left_over;
     bool tls_wanted = false;
     bool open = true;
+    bool identifies = false;  ///< At each MAIL: the client is known by its address.
 
   private:
     std::optional<proto::Reply> answer(const std::string& stage) {
@@ -168,6 +169,7 @@ class SessionDriver {
                                   : ask.stage == Session::Stage::rcpt ? "rcpt"
                                                                       : "data";
         events.push_back("ask " + stage);
+        if (stage == "mail" && identifies) session.identified();
         if (auto reply = answer(stage)) {
             session.refuse(*std::move(reply));
         } else {

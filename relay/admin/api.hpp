@@ -107,6 +107,8 @@ struct Ports {
     std::function<std::vector<std::string>()> unready;  ///< What is not ready; empty: ready.
     /// The limits of a plan; unset where no plan has that name.
     std::function<std::optional<policy::PlanLimits>(const std::string& plan)> limits_of;
+    /// The names of the listeners for devices; empty function: any name will do.
+    std::function<std::vector<std::string>()> device_listeners;
     /// Between account and credential in a login name.
     std::function<char()> separator = [] { return '+'; };
     /// Drops entries that are not active and owes their senders a DSN; what was dropped. Blocks.

@@ -1,4 +1,4 @@
-// /api/v1/account/A/credential: app passwords and API keys.
+// /api/v1/account/A/credential: app passwords, API keys, devices.
 #include "relay/admin/credentials.hpp"
 
 #include <fmt/format.h>
@@ -7,6 +7,7 @@
 #include "auth/login_name.hpp"
 #include "auth/random.hpp"
 #include "relay/admin/account_parts.hpp"
+#include "relay/admin/devices.hpp"
 #include "relay/admin/endpoints.hpp"
 #include "relay/admin/selectors.hpp"
 
@@ -24,15 +25,16 @@ Json item(const Ports& ports, const auth::AccountView& view, const auth::Credent
     out["credential"] = text_or_null(c.name);
     out["account"] = view.account->name;
     out["kind"] = c.kind;
-    out["login"] = c.name.empty()
-                       ? view.account->name
-                       : fmt::format("{}{}{}", view.account->name, ports.separator(), c.name);
+    out["login"] = c.kind == auth::device_kind ? Json(nullptr)
+                   : c.name.empty()
+                       ? Json(view.account->name)
+                       : Json(fmt::format("{}{}{}", view.account->name, ports.separator(), c.name));
     out["created"] = time_or_null(c.created);
     out["last_used"] = was_used ? time_or_null(used->second.t) : Json(nullptr);
     out["last_source"] = was_used ? text_or_null(used->second.source) : Json(nullptr);
-    out["source"] = nullptr;
-    out["listener"] = nullptr;
-    out["rcpts"] = Json::array();
+    out["source"] = text_or_null(c.source);
+    out["listener"] = text_or_null(c.listener);
+    out["rcpts"] = c.rcpts;
     out["plan"] = text_or_null(c.plan);
     return out;
 }
@@ -64,7 +66,8 @@ class CredentialCall {
         if (!*name) return invalid("is missing; send a name like \"phone\"", "credential");
         const auto kind = fields->text("kind");
         if (!kind) return kind.error();
-        if (*kind && **kind != "password") return invalid("is password", "kind");
+        if (*kind && **kind == auth::device_kind) return add_device(*fields, **name);
+        if (*kind && **kind != "password") return invalid("is password or device", "kind");
         const auto plan = fields->text("plan");
         if (!plan) return plan.error();
         if (const auto done = fields->done(); !done) return done.error();
@@ -74,16 +77,9 @@ class CredentialCall {
                                          .plan = plan->value_or("")};
         const auto added = ports_.accounts->add_credential(account_, wanted, ports_.now());
         if (!added) return from_store(added.error());
-        const std::string label = auth::normalised_label(wanted.name).value_or("");
-        tell(ports_, request_, "credential_add", (*added)->name, {{"credential", label}});
-        const auto view = ports_.accounts->show(account_);
-        if (!view) return from_store(view.error());
-        const auth::Credential* const made = auth::find_credential(*view->account, label);
-        if (made == nullptr) return from_store(AuthError::no_credential);
-        Json out{{"matched", 1}, {"changed", 1}, {"failed", 0}};
-        out.update(item(ports_, *view, *made));
-        out["password"] = wanted.password.reveal();
-        return Answer{std::move(out)};
+        auto out = made((*added)->name, wanted.name);
+        if (out) out->json["password"] = wanted.password.reveal();
+        return out;
     }
 
     [[nodiscard]] Checked<Answer> revoke(const std::string& name) const {
@@ -95,6 +91,27 @@ class CredentialCall {
     }
 
   private:
+    [[nodiscard]] Checked<Answer> add_device(Fields& fields, const std::string& name) const {
+        const auto wanted = device_in(ports_, fields, name);
+        if (!wanted) return wanted.error();
+        const auto added = ports_.accounts->add_device(account_, *wanted, ports_.now());
+        if (!added) return from_device(added.error());
+        return made((*added)->name, name);
+    }
+
+    /// What is said of a credential that was made.
+    [[nodiscard]] Checked<Answer> made(const std::string& account, const std::string& name) const {
+        const std::string label = auth::normalised_label(name).value_or("");
+        tell(ports_, request_, "credential_add", account, {{"credential", label}});
+        const auto view = ports_.accounts->show(account_);
+        if (!view) return from_store(view.error());
+        const auth::Credential* const found = auth::find_credential(*view->account, label);
+        if (found == nullptr) return from_store(AuthError::no_credential);
+        Json out{{"matched", 1}, {"changed", 1}, {"failed", 0}};
+        out.update(item(ports_, *view, *found));
+        return Answer{std::move(out)};
+    }
+
     const Ports& ports_;
     const Request& request_;
     const std::string& account_;

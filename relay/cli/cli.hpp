@@ -17,6 +17,7 @@ struct Programs {
     std::function<std::vector<config::Finding>(const config::Config&)> check_accounts;
     std::function<std::vector<config::Finding>(const config::Config&, config::Reach)>
         check_token_keys;
+    std::function<std::vector<config::Finding>(const config::Config&)> check_logins;
     std::function<int(const sink::SinkOptions&)> sink;
 };
 

@@ -1,11 +1,13 @@
 // postern account credential ...
 #include "relay/cli/commands.hpp"
+#include "relay/cli/device_options.hpp"
 
 namespace postern::relay::cli {
 namespace {
 
 struct Wanted {
     std::string account, name, kind = "password", plan;
+    DeviceOptions device;
 };
 
 Exit add(const Context& c, const Wanted& w) {
@@ -15,11 +17,13 @@ Exit add(const Context& c, const Wanted& w) {
     call.path = {"account", w.account, "credential"};
     call.body = {{"credential", w.name}, {"kind", w.kind}};
     if (!w.plan.empty()) call.body["plan"] = w.plan;
+    if (!w.device.put(c, w.kind, call.body)) return Exit::usage;
     return c.perform(Way::files, config::Need::a_file, w.account, std::move(call),
-                     [&c](const Json& made) {
+                     [&](const Json& made) {
+                         w.device.warn(c);
                          if (c.out.json) {
                              c.out.line(made);
-                         } else {
+                         } else if (made.contains("password")) {
                              c.out.secret(shown(made, "password"));
                          }
                          return Exit::done;
@@ -34,8 +38,12 @@ Exit list(const Context& c, const std::string& account) {
     const Exit exit =
         c.each(Way::reading, config::Need::a_file, account, std::move(call), 0, [&](const Json& i) {
             if (c.out.json) return c.out.line(i);
-            rows.push_back({shown(i, "credential"), shown(i, "kind"), shown(i, "login"),
-                            shown(i, "plan"), shown_time(i, "created"), shown_time(i, "last_used"),
+            // A device's place stands where the others have their login name.
+            const std::string login = shown(i, "source").empty()
+                                          ? shown(i, "login")
+                                          : shown(i, "source") + " at " + shown(i, "listener");
+            rows.push_back({shown(i, "credential"), shown(i, "kind"), login, shown(i, "plan"),
+                            shown_time(i, "created"), shown_time(i, "last_used"),
                             shown(i, "last_source")});
         });
     if (exit == Exit::done || !rows.empty())
@@ -70,14 +78,18 @@ void add_credential_commands(CLI::App& account, Context& context) {
 
     CLI::App& added = *command(
         credential, "add",
-        "Make one; its password is made and printed, once. It logs in as ACCOUNT, or ACCOUNT+NAME");
+        "Make one; its password is made and printed, once. It logs in as ACCOUNT, or "
+        "ACCOUNT+NAME.\nA device (a printer) has none: it is known by its address, at a listener "
+        "for devices");
     subject(added);
     named(added);
     added.add_option("--kind", w->kind, "What it is")
-        ->check(CLI::IsMember({"password"}))
+        ->check(CLI::IsMember({"password", "device"}))
         ->capture_default_str();
     added.add_option("--plan", w->plan,
-                     "A table of [limits] for it alone, beside those of the account");
+                     "A table of [limits] for it alone, beside those of the account; of a device "
+                     "without one: device");
+    w->device.add_to(added);
     added.callback([=, &context] { context.chosen = [=, &context] { return add(context, *w); }; });
 
     CLI::App& listed = *command(credential, "list", "All credentials of an account, and their use");

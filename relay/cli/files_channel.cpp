@@ -51,6 +51,7 @@ class FilesChannel final : public Channel {
             const auto it = limits.find(plan);
             return it == limits.end() ? std::nullopt : std::optional(it->second);
         };
+        ports.device_listeners = [names = config::device_listeners(config)] { return names; };
         ports.separator = [c = config.auth.credential_separator.front()] { return c; };
         const auto maker = std::make_shared<backup::Maker>(
             backup::Source{.state = config.server.state,

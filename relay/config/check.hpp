@@ -17,7 +17,7 @@ enum class Status : std::uint8_t { ok, warn, fail };
 /// One line of `postern check`.
 struct Finding {
     std::string check;  ///< "file", "rights", "certificate", "dns", "upstream", "listen", "state",
-                        ///< "spool", "clock", "accounts", "oauth"
+                        ///< "spool", "clock", "accounts", "oauth", "geoip", "devices"
     Status status = Status::ok;
     std::string text;
     std::string fix;  ///< What to do; empty when ok.
@@ -49,6 +49,8 @@ struct CheckOptions {
     std::function<std::vector<Finding>(const Config&)> listeners;
     /// Reads or fetches the keys of tokens. Blocks. Null: left out.
     std::function<std::vector<Finding>(const Config&, Reach)> token_keys;
+    /// Looks at what logins rest on: the account store, files. Blocks. Null: left out.
+    std::function<std::vector<Finding>(const Config&)> logins;
 };
 
 /// What `postern check` finds; blocks (files, names, connections). With a configuration that does

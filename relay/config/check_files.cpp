@@ -160,6 +160,15 @@ void check_rights(const Config& config, const RunsAs& user, std::vector<Finding>
     const std::string& keys = config.auth.oauth.jwks.file;
     if (config.takes_tokens())
         check_readable("key set", keys, fmt::format("chmod o+r {}", keys), user, out);
+    for (const std::string& file : config.login_guard.geoip) {
+        // Read once the user is become, at the start already.
+        const std::string reason = why_not(file, user, read_right);
+        if (reason.empty() || ::access(file.c_str(), F_OK) != 0) continue;
+        out.push_back({"rights", Status::fail,
+                       fmt::format("login_guard.geoip {}: user {} cannot read it: {}", file,
+                                   user.name, reason),
+                       fmt::format("chmod o+r {}", file)});
+    }
     for (const Certificate& one : config.tls.all()) check_closed("key", one.key, out);
     for (const Upstream& upstream : config.upstream)
         check_closed("password of upstream " + upstream.name, upstream.password_file, out);

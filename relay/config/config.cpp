@@ -31,6 +31,15 @@ bool Config::takes_tokens() const {
     });
 }
 
+std::vector<std::string> device_listeners(const Config& config) {
+    std::vector<std::string> out;
+    for (const Listen& listen : config.server.listen) {
+        if (listen.devices && std::ranges::find(out, listen.name) == out.end())
+            out.push_back(listen.name);
+    }
+    return out;
+}
+
 bool may_go_plain(const Upstream& upstream, std::string_view peer_address) {
     return upstream.insecure || is_private(peer_address);
 }

@@ -31,8 +31,9 @@ struct Listen {
     std::string address;  ///< An IP literal without brackets.
     std::uint16_t port = 0;
     ListenTls tls = ListenTls::starttls;
-    bool proxy = false;  ///< A PROXY header comes first (from `proxy_from` only).
-    std::string name;    ///< Label of events and metrics; unset: the port.
+    bool proxy = false;    ///< A PROXY header comes first (from `proxy_from` only).
+    std::string name;      ///< Label of events and metrics; unset: the port.
+    bool devices = false;  ///< TLS by choice, no AUTH: for bound sources alone.
     /// "192.0.2.1:587", "[2001:db8::1]:587"
     [[nodiscard]] std::string place() const;
     bool operator==(const Listen&) const = default;
@@ -132,6 +133,8 @@ struct Auth {
 
 struct LoginGuard {
     Duration known_for = std::chrono::hours(24 * 30);  ///< Whole seconds.
+    /// MaxMind files: networks (ASN), countries.
+    std::vector<std::string> geoip;
 };
 
 enum class DeliveryMode : std::uint8_t { cut_through, spool };
@@ -222,9 +225,10 @@ struct Config {
     Delivery delivery;
     Spool spool;
     std::vector<Upstream> upstream;  ///< At least one, in the file's order.
-    /// By plan; "transactional" is always there. What a plan does not name it has as transactional
-    /// is documented.
+    /// By plan; "transactional" and "device" are always there. What another plan does not name it
+    /// has as transactional is documented.
     std::map<std::string, policy::PlanLimits, std::less<>> limits{
+        {"device", policy::PlanLimits::device()},
         {"transactional", policy::PlanLimits::transactional()}};
     Rules rules;
     Dns dns;
@@ -241,6 +245,9 @@ struct Config {
 };
 
 using ConfigPtr = std::shared_ptr<const Config>;
+
+/// The names of the listeners for devices.
+[[nodiscard]] std::vector<std::string> device_listeners(const Config& config);
 
 /// True where mail to this peer address (an IP literal) may go without TLS: loopback and private
 /// networks, or `insecure`.

@@ -74,6 +74,7 @@ class Finish {
             fault("server.listen",
                   "no listener; write one like \"[::]:587 starttls\", or leave the key out");
         }
+        device_names();
         std::set<std::pair<std::string, std::uint16_t>> places;
         for (const Listen& listen : s.listen) {
             if (!places.emplace(listen.address, listen.port).second) {
@@ -90,6 +91,22 @@ class Finish {
         const auto is_unix = [](const AdminListen& a) { return !a.path.empty(); };
         if (std::ranges::none_of(s.admin, is_unix))
             s.admin.insert(s.admin.begin(), {s.state + "/admin.sock", "", 0});
+    }
+
+    /// Devices are bound to a listener's name: it must not mean another one as well, where people
+    /// log in.
+    void device_names() {
+        for (const Listen& devices : c_.server.listen) {
+            const auto shared = std::ranges::find_if(c_.server.listen, [&](const Listen& other) {
+                return !other.devices && other.name == devices.name;
+            });
+            if (devices.devices && shared != c_.server.listen.end()) {
+                fault("server.listen",
+                      fmt::format("listener {} is for devices and shares its name with {}, which "
+                                  "is not; give one of them another by name=N",
+                                  quoted(devices.name), shared->place()));
+            }
+        }
     }
 
     void hostname() {

@@ -35,6 +35,10 @@ std::string apply_word(std::string_view word, Listen& listen, bool& security_giv
         listen.proxy = true;
         return "";
     }
+    if (word == "devices") {
+        listen.devices = true;
+        return "";
+    }
     if (word.starts_with("name=")) {
         listen.name = word.substr(5);
         if (is_label(listen.name)) return "";
@@ -42,13 +46,14 @@ std::string apply_word(std::string_view word, Listen& listen, bool& security_giv
             "{} is no name; use up to 64 letters, digits, dots, dashes and underscores",
             quoted(listen.name));
     }
-    if (word == "devices" || word.starts_with("mechanisms=")) {
+    if (word.starts_with("mechanisms=")) {
         return fmt::format(
-            "{} belongs to a later version; this one knows starttls, tls, proxy, name=N",
+            "{} belongs to a later version; this one knows starttls, tls, proxy, devices, name=N",
             quoted(word));
     }
-    return fmt::format("does not know the word {}; the words are starttls, tls, proxy, name=N",
-                       quoted(word));
+    return fmt::format(
+        "does not know the word {}; the words are starttls, tls, proxy, devices, name=N",
+        quoted(word));
 }
 
 }  // namespace

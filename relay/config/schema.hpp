@@ -113,7 +113,7 @@ void describe(V& v, Section<Auth>) {
 template <typename V>
 void describe(V& v, Section<LoginGuard>) {
     v.key("known_for", &LoginGuard::known_for, formats::Span{1h, 24h * 3660}, Reload::live);
-    v.later("geoip");
+    v.key("geoip", &LoginGuard::geoip, formats::ListOf{formats::Path{}, 8}, Reload::live);
 }
 
 template <typename V>

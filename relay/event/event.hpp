@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "policy/place.hpp"
 #include "policy/rule.hpp"
 
 namespace postern::relay::event {
@@ -32,6 +33,7 @@ struct TlsHandshake {  ///< Counted, not written.
 struct Login {
     std::string session, account, customer, source, mechanism, credential, secret_hash, listener;
     bool known = false, ok = false;
+    policy::Place place;
     std::string error;   ///< Empty, or why it could not be judged (a store's error): not a failure
                          ///< of the peer.
     std::string result;  ///< ok failed error delayed
@@ -52,6 +54,7 @@ struct Attempt {  ///< Refused at MAIL, RCPT or a syntax error from MAIL on.
 };
 struct Message {
     std::string session, ref, account, customer, credential, source, mail_from;
+    policy::Place place;
     std::string header_from, header_sender;  ///< Mailboxes, joined by ", ".
     std::string message_id;
     std::vector<std::string> rcpts;

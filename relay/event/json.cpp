@@ -26,7 +26,8 @@ void write_alert_fields(JsonObject& json, const AlertRaised& e) {
     static constexpr std::array<std::string_view, 13> own{
         "t",     "event", "id",   "kind",   "severity", "subject", "state",
         "since", "count", "text", "action", "url",      "seq"};
-    static constexpr std::array<std::string_view, 4> numeric{"free_bytes", "age_s", "entries", "s"};
+    static constexpr std::array<std::string_view, 6> numeric{"free_bytes", "age_s", "entries",
+                                                             "s",          "asn",   "networks"};
     for (const auto& [name, value] : e.fields) {
         if (!is_plain_name(name) || std::ranges::find(own, name) != own.end()) continue;
         std::int64_t number = 0;
@@ -68,6 +69,11 @@ void write_code(JsonObject& json, int code, std::string_view enhanced) {
     json.field("enhanced", enhanced);
 }
 
+void write_place(JsonObject& json, const policy::Place& place) {
+    if (place.asn != 0) json.number("asn", place.asn);
+    json.field("country", place.country);
+}
+
 // One overload an event that is written.
 
 void write(std::string&, JsonObject& json, const Connect& e) {
@@ -86,6 +92,7 @@ void write(std::string&, JsonObject& json, const Login& e) {
     json.flag("known", e.known);
     json.field("customer", e.customer);
     json.field("source", e.source);
+    write_place(json, e.place);
     json.field("listener", e.listener);
     json.field("mechanism", e.mechanism);
     json.field("credential", e.credential);
@@ -123,6 +130,7 @@ void write(std::string& out, JsonObject& json, const Message& e) {
     json.field("customer", e.customer);
     json.field("credential", e.credential);
     json.field("source", e.source);
+    write_place(json, e.place);
     json.text("mail_from", e.mail_from);  // empty is the null reverse-path, and says so
     json.field("header_from", e.header_from);
     json.field("header_sender", e.header_sender);

@@ -70,6 +70,8 @@ class Server {
     [[nodiscard]] Started open_spool();
     [[nodiscard]] Started freeze_as_suspended();
     void make_services();
+    /// Tells the login watch what logged in before, and from where by that database. Blocks.
+    void load_watch(const geo::DatabasePtr& geo);
     void register_gauges();
     void start_listening();
 
@@ -119,6 +121,7 @@ class Server {
     std::unique_ptr<AttackAlerts> attacks_;
     std::atomic<bool> guard_file_failing_{false};
     const GuardFile::Now began_;
+    policy::LoginWatch watch_;
     policy::LimitStore limits_;
 
     Current current_;

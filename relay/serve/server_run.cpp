@@ -341,6 +341,8 @@ admin::ReloadOutcome Server::reload_on_house() {
     recorder_->set_keep_free(journal_floor(now.spool.reserve));
     recorder_->set_retention(std::chrono::duration_cast<seconds>(now.log.event_retention));
     guard_.set(guard_settings(now));
+    if (parts.before->config->login_guard.geoip != now.login_guard.geoip)
+        asio::post(offload_, [this, geo = (*snapshot)->geo] { load_watch(geo); });
     if (resolvers) {
         for (const auto& thread : threads_) {
             thread->post(
@@ -408,6 +410,7 @@ admin::Ports Server::admin_ports() {
         if (it == now->policy.plans.end()) return std::nullopt;
         return it->second;
     };
+    out.device_listeners = [this] { return config::device_listeners(*config_); };
     out.separator = [this] { return current_.get()->config->auth.credential_separator.front(); };
     out.drop_with_dsn = [this](const EntrySelector& which, const std::string& reason) {
         return drop_with_notice(*spool_, *current_.get()->config, services_->make_ref, *events_,

@@ -109,6 +109,7 @@ Started Server::start() {
     if (!snapshot) return snapshot.error();
     current_.set(*snapshot);
     warn_of_plans(**snapshot);
+    load_watch((*snapshot)->geo);
     make_services();
     for (std::size_t i = 0; i < threads; ++i) {
         threads_.push_back(
@@ -400,6 +401,7 @@ void Server::make_services() {
         .auth_pool = *auth_pool_,
         .guard = guard_,
         .attacks = *attacks_,
+        .watch = watch_,
         .limits = limits_,
         .delivery = *delivery_,
         .spool = *spool_,

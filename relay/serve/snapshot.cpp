@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include <fmt/format.h>
+
 namespace postern::relay {
 
 namespace {
@@ -56,11 +58,15 @@ policy::Settings policy_settings(const config::Config& config) {
     return out;
 }
 
+enum class ForWhom : std::uint8_t { people, devices };
+
 std::shared_ptr<const proto::SessionSettings> session_settings(const config::Config& config,
-                                                               bool implicit) {
+                                                               config::ListenTls tls,
+                                                               ForWhom whom) {
     auto out = std::make_shared<proto::SessionSettings>();
     out->hostname = config.server.hostname;
-    out->implicit_tls = implicit;
+    out->implicit_tls = tls == config::ListenTls::implicit;
+    out->devices = whom == ForWhom::devices;
     out->normalize_newlines = config.message.bare_newline == config::BareNewline::normalize;
     out->max_recipients = config.message.max_recipients;
     out->contact = config.server.contact;
@@ -153,8 +159,17 @@ boost::system::result<SnapshotPtr, std::string> make_snapshot(config::ConfigPtr 
     if (!paths) return paths.error();
     out->paths = *paths;
     out->policy = policy_settings(*config);
-    out->starttls = session_settings(*config, false);
-    out->implicit = session_settings(*config, true);
+    using enum config::ListenTls;
+    out->starttls = session_settings(*config, starttls, ForWhom::people);
+    out->implicit = session_settings(*config, implicit, ForWhom::people);
+    out->device_starttls = session_settings(*config, starttls, ForWhom::devices);
+    out->device_implicit = session_settings(*config, implicit, ForWhom::devices);
+    if (!config->login_guard.geoip.empty()) {
+        auto geo = geo::Database::open(config->login_guard.geoip);
+        if (!geo)
+            return fmt::format("login_guard.geoip: {} {}", geo.error().file, geo.error().text);
+        out->geo = *geo;
+    }
     auto tokens = make_token_keys(*config, parts);
     if (!tokens) return tokens.error();
     out->tokens = *tokens;

@@ -92,8 +92,7 @@ awaitable<void> SessionDriver::run() {
         if (proxied->proxied) client_ip_ = text_of(proxied->source.address());
     }
     source_ = policy::canonical_source(client_ip_);
-    const bool implicit = listen.tls == config::ListenTls::implicit;
-    machine_.emplace(implicit ? snapshot_->implicit : snapshot_->starttls, services_.make_ref);
+    machine_.emplace(snapshot_->settings_of(listen), services_.make_ref);
     const bool admitted = co_await admit();
     if (admitted || !aborted_) co_await converse();
     drain_notes();

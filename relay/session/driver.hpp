@@ -72,6 +72,12 @@ class SessionDriver {
     void login_unavailable(const std::string& why);
     void tell_login(bool ok, std::string result, const auth::Failure* failure);
 
+    // login_alerts.cpp: what a right login has to tell
+    void watch_login(const policy::LoginGuard::SuccessAnswer& guard);
+
+    // device.cpp: who are you, by your address
+    [[nodiscard]] awaitable<bool> enter_as_device();
+
     // transaction.cpp: may you, and whither
     [[nodiscard]] awaitable<void> judge(proto::Session::Stage stage);
     [[nodiscard]] awaitable<bool> may_still_send();

@@ -233,7 +233,7 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
                              "tries again: " +
                                  success.notice);
     }
-    attempt_.succeeded(clock::now(), credential_);
+    const auto guard = attempt_.succeeded(clock::now(), credential_);
     attempt_ = {};
     if (!account_ || account_->suspended) {
         tell_login(false, "failed", nullptr);
@@ -264,6 +264,7 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
     services_.accounts.record_login(account_name_, credential_, source_,
                                     std::chrono::system_clock::now());
     tell_login(true, "ok", nullptr);
+    watch_login(guard);
     login_failures_ = 0;
     machine_->auth_succeeded();
 }
@@ -363,6 +364,8 @@ void SessionDriver::tell_login(bool ok, std::string result, const auth::Failure*
     told.session = id_;
     told.account = failure != nullptr ? failure->account : account_name_;
     told.source = source_;
+    if (const SnapshotPtr now = services_.current.get(); now->geo)
+        told.place = now->geo->find(client_ip_);
     told.mechanism = mechanism_;
     told.listener = snapshot_->config->server.listen[listener_].name;
     told.ok = ok;

@@ -14,10 +14,12 @@
 #include "policy/decide.hpp"
 #include "policy/limit_store.hpp"
 #include "policy/login_guard.hpp"
+#include "policy/login_watch.hpp"
 #include "proto/session.hpp"
 #include "relay/config/config.hpp"
 #include "relay/delivery/delivery.hpp"
 #include "relay/event/event.hpp"
+#include "relay/geo/database.hpp"
 #include "relay/guard/attack_alerts.hpp"
 #include "relay/net/buffer_pool.hpp"
 #include "relay/net/task_group.hpp"
@@ -37,9 +39,19 @@ struct Snapshot {
     std::shared_ptr<const proto::SessionSettings> starttls;  ///< Of listeners with STARTTLS.
     std::shared_ptr<const proto::SessionSettings>
         implicit;  ///< Of listeners with TLS from the start.
+    std::shared_ptr<const proto::SessionSettings> device_starttls;  ///< Of those for devices.
+    std::shared_ptr<const proto::SessionSettings> device_implicit;
     net::TlsServerPtr tls;
     PathSetPtr paths;
     oauth::TokenKeysPtr tokens;  ///< Null: OAUTHBEARER and XOAUTH2 are not offered.
+    geo::DatabasePtr geo;  ///< Null: none is configured.
+
+    [[nodiscard]] const std::shared_ptr<const proto::SessionSettings>& settings_of(
+        const config::Listen& listen) const noexcept {
+        const bool tls_first = listen.tls == config::ListenTls::implicit;
+        if (listen.devices) return tls_first ? device_implicit : device_starttls;
+        return tls_first ? implicit : starttls;
+    }
 };
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
 
@@ -68,6 +80,7 @@ struct Services {
     auth::AuthPool& auth_pool;
     policy::LoginGuard& guard;
     AttackAlerts& attacks;
+    policy::LoginWatch& watch;
     policy::LimitStore& limits;
     Delivery& delivery;
     Spool& spool;

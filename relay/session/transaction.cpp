@@ -67,8 +67,10 @@ policy::Facts SessionDriver::facts() const {
         out.customer = account_->customer;
         out.plan = account_->plan;
         out.credential = credential_;
-        if (const auto* const used = auth::find_credential(*account_, credential_))
+        if (const auto* const used = auth::find_credential(*account_, credential_)) {
             out.credential_plan = used->plan;
+            out.only_to = used->rcpts;
+        }
         out.suspended = account_->suspended.has_value();
         if (account_->suspended) out.suspended_text = account_->suspended->text;
         for (const auto* rules : {&account_->customer_rules, &account_->rules}) {
@@ -98,6 +100,7 @@ policy::Verdict SessionDriver::ask_policy(policy::Stage stage, const policy::Fac
 awaitable<void> SessionDriver::judge(Stage stage) {
     drain_notes();
     if (stage == Stage::mail) {
+        if (!co_await enter_as_device()) co_return;
         begin_transaction();
         if (!co_await may_still_send()) {
             machine_->refuse({550, "5.7.1", "this account may not send", false});
@@ -139,7 +142,10 @@ awaitable<void> SessionDriver::judge(Stage stage) {
     known.mail_from = envelope.mail_from ? &*envelope.mail_from : nullptr;
     known.declared_size = envelope.declared_size;
     known.recipients = envelope.recipients.size();
-    if (stage == Stage::rcpt) --known.recipients;
+    if (stage == Stage::rcpt) {
+        --known.recipients;
+        known.rcpt = &envelope.recipients.back().address;
+    }
     if (stage == Stage::data) {
         t.judged = true;
         t.header.finish();
@@ -250,6 +256,7 @@ void SessionDriver::tell_message(const policy::Verdict& verdict) {
     told.customer = account_->customer;
     told.credential = credential_;
     told.source = source_;
+    if (t.snapshot->geo) told.place = t.snapshot->geo->find(client_ip_);
     told.mail_from = envelope.sender_text();
     told.header_from = joined(header.from);
     told.header_sender = joined(header.sender);
@@ -289,6 +296,9 @@ MessagePtr SessionDriver::make_message() {
     added.ref = message->ref;
     if (t.snapshot->config->message.received_client_ip) added.client_ip = client_ip_;
     added.smtputf8 = message->envelope.smtputf8;
+    added.ehlo = machine_->esmtp();
+    added.tls = machine_->tls();
+    added.auth = !snapshot_->config->server.listen[listener_].devices;
     added.date = !header.has_date;
     added.message_id = header.message_id.empty();
     added.unix_seconds =

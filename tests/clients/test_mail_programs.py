@@ -14,6 +14,7 @@ import pytest
 
 from postern.place import Place
 from postern.relay import ANN, PASSWORD
+from postern.scratch import free_port
 from postern.smtp import b64
 from site_under_test import Site, make_site, needs, run
 
@@ -37,6 +38,20 @@ def test_swaks(site: Site, tls: str, mechanism: str) -> None:
         str(site.certificate.certificate), "--auth", mechanism, "--auth-user", ANN, "--auth-password", PASSWORD,
         "--from", ANN, "--to", "bob@example.org", "--header", "Subject: swaks")
     site.arrives("swaks")
+
+
+@pytest.mark.parametrize("tls", ["none", "starttls"])
+def test_swaks_as_a_device_that_cannot_log_in(site: Site, tls: str) -> None:
+    port = free_port(site.relay.host)
+    site.relay.configure({"server": {"listen": [
+        *site.relay.settings["server"]["listen"], f"{site.relay.host}:{port} starttls devices name=printers"]}})
+    site.relay.restart()
+    site.relay.cli("account", "credential", "add", ANN, "copier", "--kind", "device", "--source", "127.0.0.8",
+                   "--listener", "printers", "--rcpt", "@example.org")
+    run(needs("swaks"), "--server", site.relay.host, "--port", str(port), "--local-interface", "127.0.0.8",
+        *(["--tls"] if tls == "starttls" else []), "--from", ANN, "--to", "bob@example.org",
+        "--header", "Subject: scan")
+    assert (b"with ESMTPS " if tls == "starttls" else b"with ESMTP ") in b" ".join(site.arrives("scan").split())
 
 
 @pytest.mark.parametrize("tls", TLS)

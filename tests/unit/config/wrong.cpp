@@ -212,14 +212,16 @@ TEST_CASE("a fault of [server] names its line") {
         {"listen = [\"0.0.0.0:587 starttls tls\"]",
          "2: server.listen: \"0.0.0.0:587 starttls tls\" has both starttls and tls; write one of "
          "them"},
-        {"listen = [\"0.0.0.0:587 starttls devices\"]",
-         "2: server.listen: \"0.0.0.0:587 starttls devices\" \"devices\" belongs to a later "
-         "version; this one knows "
-         "starttls, tls, proxy, name=N"},
+        {"listen = [\"0.0.0.0:587 starttls mechanisms=PLAIN\"]",
+         "2: server.listen: \"0.0.0.0:587 starttls mechanisms=PLAIN\" \"mechanisms=PLAIN\" belongs "
+         "to a later version; this one knows starttls, tls, proxy, devices, name=N"},
+        {"listen = [\"0.0.0.0:587 starttls name=a\", \"0.0.0.0:25 starttls devices name=a\"]",
+         "2: server.listen: listener \"a\" is for devices and shares its name with 0.0.0.0:587, "
+         "which is not; give one of them another by name=N"},
         {"listen = [\"0.0.0.0:587 starttls loud\"]",
          "2: server.listen: \"0.0.0.0:587 starttls loud\" does not know the word \"loud\"; the "
          "words are starttls, tls, "
-         "proxy, name=N"},
+         "proxy, devices, name=N"},
         {"listen = []",
          "2: server.listen: no listener; write one like \"[::]:587 starttls\", or leave the key "
          "out"},

@@ -65,6 +65,22 @@ TEST_CASE("text in a line is always valid, and moves no terminal's cursor") {
     }
 }
 
+TEST_CASE("where an address is stands beside it, as far as it is known") {
+    const auto login = json::parse(
+        line_of(Login{.source = "198.51.100.9", .place = {.asn = 64511, .country = "FR"}}));
+    CHECK(login["asn"] == 64511);
+    CHECK(login["country"] == "FR");
+    const auto message = json::parse(line_of(Message{.place = {.asn = 64500, .country = {}}}));
+    CHECK(message["asn"] == 64500);
+    CHECK_FALSE(message.contains("country"));
+    CHECK_FALSE(json::parse(line_of(Login{})).contains("asn"));
+    const auto alert = json::parse(line_of(
+        AlertRaised{.kind = "success_new_network",
+                    .fields = {{"source", "198.51.100.9"}, {"asn", "64511"}, {"country", "FR"}}}));
+    CHECK(alert["asn"] == 64511);
+    CHECK(alert["country"] == "FR");
+}
+
 TEST_CASE("a login's line has the names of the contract") {
     const auto line = line_of(Login{.session = "s42",
                                     .account = "ann@shop.example",

@@ -306,3 +306,41 @@ TEST_CASE("a reply echoes an address only cleaned and short") {
     CHECK(verdict.reply.text.size() < 250);
     CHECK(verdict.reply.text.find('\n') == std::string::npos);
 }
+
+TEST_CASE("a device writes to those on its list alone, whatever the modes say") {
+    World w;
+    const std::vector<std::string> list{"@example.com", "bob@example.org"};
+    const auto to = [&](std::string local, std::string domain) {
+        const proto::Address address{std::move(local), std::move(domain)};
+        w.facts.rcpt = &address;
+        return w.judge(Stage::rcpt);
+    };
+    CHECK(to("eve", "evil.example").accepted());
+    w.facts.only_to = list;
+    CHECK(to("bob", "example.org").accepted());
+    CHECK(to("anybody", "example.com").accepted());
+    for (const Mode mode : {Mode::enforce, Mode::observe, Mode::off}) {
+        for (const Rule rule : all_rules) w.settings.rules.set(rule, mode);
+        const auto refused = to("eve", "evil.example");
+        CHECK(said(refused) == "550 5.7.1");
+        CHECK(refused.reply.text.starts_with("eve@evil.example "));
+        CHECK(refused.rule == "size");
+        CHECK(refused.outcome() == "refused");
+    }
+    w.facts.rcpt = nullptr;
+    CHECK(plan(Stage::rcpt, w.facts, w.settings).empty());
+}
+
+TEST_CASE("a device's plan stands beside the account's") {
+    World w;
+    w.facts.credential = "copier";
+    w.facts.credential_plan = "device";
+    for (int i = 0; i < 30; ++i) {
+        REQUIRE(w.judge(Stage::mail).accepted());
+        w.held.commit();
+    }
+    CHECK(said(w.judge(Stage::mail)) == "451 4.7.1");
+    w.facts.credential = "phone";
+    w.facts.credential_plan = "";
+    CHECK(w.judge(Stage::mail).accepted());
+}

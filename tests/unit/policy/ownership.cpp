@@ -53,3 +53,23 @@ TEST_CASE("a star owns every address") {
     const policy::Owned owned{.everything = true, .account = "mx", .addresses = {}, .domains = {}};
     CHECK(has(owned, "who@ever.example"));
 }
+
+TEST_CASE("a list of recipients holds addresses and whole domains") {
+    const std::vector<std::string> list{"@xn--bcher-kva.example", "bob@example.org"};
+    const auto among = [&](std::string_view text) {
+        const auto address = proto::parse_mailbox(text, true);
+        REQUIRE(address.has_value());
+        return policy::is_among(list, *address);
+    };
+    for (const std::string_view is :
+         {"bob@example.org", "BOB@Example.ORG", "x@xn--bcher-kva.example",
+          "y@B\xc3\xbc"
+          "cher.example"})
+        CHECK(among(is));
+    for (const std::string_view is_not :
+         {"bob+tag@example.org", "ann@example.org", "x@sub.xn--bcher-kva.example",
+          "\"x@xn--bcher-kva.example\"@example.net", "bob@example.org.example.net"})
+        CHECK_FALSE(among(is_not));
+    CHECK_FALSE(policy::is_among(list, proto::Address{"postmaster", ""}));
+    CHECK_FALSE(policy::is_among({}, proto::Address{"bob", "example.org"}));
+}

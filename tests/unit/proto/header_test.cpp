@@ -277,6 +277,27 @@ TEST_CASE("header: the fields put on top") {
     CHECK(scan(folded + "\r\n").message_id.ends_with(".example.net>"));
 }
 
+TEST_CASE("header: the word behind `with` says what the client did") {
+    const auto with = [](bool ehlo, bool tls, bool auth, bool smtputf8) {
+        AddedFields what;
+        what.hostname = "a.example";
+        what.ref = "1";
+        what.ehlo = ehlo;
+        what.tls = tls;
+        what.auth = auth;
+        what.smtputf8 = smtputf8;
+        const std::string field = added_fields(what);
+        const auto begin = field.find("with ") + 5;
+        return field.substr(begin, field.find_first_of(" \r", begin) - begin);
+    };
+    CHECK(with(true, true, true, false) == "ESMTPSA");
+    CHECK(with(true, true, false, false) == "ESMTPS");
+    CHECK(with(true, false, false, false) == "ESMTP");
+    CHECK(with(true, false, false, true) == "UTF8SMTP");
+    CHECK(with(true, true, false, true) == "UTF8SMTPS");
+    CHECK(with(false, true, false, false) == "SMTP");
+}
+
 TEST_CASE("header: dates") {
     CHECK(rfc5322_date(0) == "Thu, 01 Jan 1970 00:00:00 +0000");
     CHECK(rfc5322_date(951782399) == "Mon, 28 Feb 2000 23:59:59 +0000");

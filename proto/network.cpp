@@ -1,4 +1,4 @@
-#include "relay/config/network.hpp"
+#include "proto/network.hpp"
 
 #include <arpa/inet.h>
 
@@ -6,7 +6,7 @@
 #include <charconv>
 #include <span>
 
-namespace postern::relay::config {
+namespace postern::proto {
 namespace {
 
 constexpr std::array<std::uint8_t, 12> mapped_prefix = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
@@ -77,6 +77,18 @@ std::optional<Network> Network::parse(std::string_view text) {
     return network;
 }
 
+std::optional<Network> Network::around(std::string_view address, unsigned prefix) {
+    const auto parsed = parse_address(address);
+    if (!parsed) return std::nullopt;
+    const bool v4 = parsed->v4 || is_mapped(parsed->bytes);
+    Network network;
+    network.bytes_ = parsed->bytes;
+    network.bits_ = std::min(v4 ? prefix + 96U : prefix, 128U);
+    for (unsigned n = network.bits_; n < 128; ++n)
+        network.bytes_[n / 8] &= static_cast<std::uint8_t>(~(0x80U >> n % 8U));
+    return network;
+}
+
 bool Network::contains(std::string_view address) const {
     const auto other = parse_address(address);
     if (!other) return false;
@@ -88,11 +100,20 @@ bool Network::contains(std::string_view address) const {
 }
 
 std::string Network::text() const {
-    const bool v4 = bits_ >= 96 && is_mapped(bytes_);
-    const unsigned shown = v4 ? bits_ - 96U : bits_;
-    std::string out = print(bytes_, v4);
-    if (shown != (v4 ? 32U : 128U)) out += "/" + std::to_string(shown);
-    return out;
+    const bool host = prefix() == (is_v4() ? 32U : 128U);
+    return host ? print(bytes_, is_v4()) : cidr();
+}
+
+std::string Network::cidr() const {
+    return print(bytes_, is_v4()) + "/" + std::to_string(prefix());
+}
+
+bool Network::is_v4() const noexcept {
+    return bits_ >= 96 && is_mapped(bytes_);
+}
+
+unsigned Network::prefix() const noexcept {
+    return is_v4() ? bits_ - 96U : bits_;
 }
 
 std::optional<std::string> canonical_address(std::string_view text) {
@@ -113,4 +134,4 @@ bool is_private(std::string_view address) {
     return within_any(address, networks);
 }
 
-}  // namespace postern::relay::config
+}  // namespace postern::proto
