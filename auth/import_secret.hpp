@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 #include <boost/system/result.hpp>
@@ -15,6 +16,12 @@ namespace postern::auth {
 struct ImportWrong {
     std::string what;
     std::string right;
+
+    ImportWrong() = default;
+    // No aggregate: C++20 would make one of a lone string, and a result of a string would be
+    // ambiguous.
+    ImportWrong(std::string is, std::string should_be)
+        : what(std::move(is)), right(std::move(should_be)) {}
 };
 /// Lets boost::system::result<T, ImportWrong>::value() throw; nothing in postern calls it
 /// unchecked.

@@ -33,8 +33,8 @@ class Writer {
     Writer(Database& database, std::int64_t number, Time now)
         : database_(database), number_(number), now_(now) {}
 
-    /// False: there is one of that name.
-    [[nodiscard]] result<bool> add(const ImportedAccount& account) {
+    enum class Added : std::uint8_t { added, there_already };
+    [[nodiscard]] result<Added> add(const ImportedAccount& account) {
         const auto customer = customer_of(account.customer);
         if (!customer) return customer.error();
         std::int64_t id = 0;
@@ -51,7 +51,7 @@ class Writer {
             insert.bind(account.plan).bind(number_).bind(to_ms(now_));
             if (!insert.row()) {
                 if (!insert.ok()) return insert.error();
-                return false;
+                return Added::there_already;
             }
             id = insert.number(0);
         }
@@ -59,10 +59,10 @@ class Writer {
         if (!account.authzids.empty()) {
             if (const Outcome error = write_authzids(database_, id, account.authzids)) return error;
         }
-        if (std::holds_alternative<LockedProof>(account.proof)) return true;
+        if (std::holds_alternative<LockedProof>(account.proof)) return Added::added;
         const Credential made = first_password(account.proof);
         if (const Outcome error = write_credential(database_, id, made, now_)) return error;
-        return true;
+        return Added::added;
     }
 
   private:
@@ -172,7 +172,8 @@ result<void> AccountStore::Impl::import_accounts(std::span<const ImportedAccount
         for (const ImportedAccount& account : accounts) {
             const auto added = writer.add(account);
             if (!added) return added.error();
-            if (!*added) faults.add(account.line, there_already(account.name));
+            if (*added == Writer::Added::there_already)
+                faults.add(account.line, there_already(account.name));
         }
         if (faults.count() > 0) return {};
         if (const Outcome error = transaction.commit()) return error;

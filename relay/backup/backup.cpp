@@ -49,7 +49,7 @@ class Run {
         if (source_.flush) source_.flush();
         // Logins that wait to be written belong to it, too. Nothing is forgotten by that.
         if (const auto flushed = source_.accounts.flush(auth::Time{}); !flushed)
-            return Failure{"last logins could not be written: " + flushed.error().message()};
+            return Failure("last logins could not be written: " + flushed.error().message(), false);
         for (const std::string_view name : databases) {
             if (const auto copied = database(std::string(name)); !copied) return copied.error();
         }
@@ -86,7 +86,7 @@ class Run {
         for (auto at = std::filesystem::directory_iterator(from, error);
              !error && at != std::filesystem::directory_iterator(); at.increment(error))
             names.push_back(at->path().filename().string());
-        if (error) return Failure{fmt::format("{}: {}", from, error.message())};
+        if (error) return Failure(fmt::format("{}: {}", from, error.message()), false);
         std::ranges::sort(names);
         for (const std::string& each : names) {
             if (const auto copied = entry(name + "/" + each, depth); !copied) return copied.error();

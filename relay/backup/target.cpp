@@ -79,7 +79,7 @@ void throw_exception_from_error(const Failure& failure, const boost::source_loca
 
 Failure failure_of_errno(const std::string& what) {
     const std::error_code code(errno, std::generic_category());
-    return {fmt::format("{}: {}", what, code.message())};
+    return {fmt::format("{}: {}", what, code.message()), false};
 }
 
 done<Target> Target::open(const std::string& path) {
@@ -149,7 +149,7 @@ done<void> Target::copy(int from, std::uint64_t size, const std::string& name,
     }
     if (::fsync(to.get()) != 0) return failure_of_errno(*path);
     files_.push_back({name, size - left, sum.hex()});
-    if (files_.back().sha256.empty()) return Failure{"out of memory"};
+    if (files_.back().sha256.empty()) return Failure("out of memory", false);
     return {};
 }
 
@@ -178,7 +178,7 @@ done<void> Target::finish(const std::string& name, const std::function<bool()>& 
         size += static_cast<std::uint64_t>(n);
     }
     files_.push_back({name, size, sum.hex()});
-    if (files_.back().sha256.empty()) return Failure{"out of memory"};
+    if (files_.back().sha256.empty()) return Failure("out of memory", false);
     return {};
 }
 

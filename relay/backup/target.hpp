@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <boost/system/result.hpp>
@@ -16,6 +17,11 @@ namespace postern::relay::backup {
 struct Failure {
     std::string text;
     bool refused = false;  ///< By what was asked for.
+
+    Failure() = default;
+    // No aggregate: C++20 would make one of a lone string, and a result of a string would be
+    // ambiguous.
+    Failure(std::string why, bool was_refused) : text(std::move(why)), refused(was_refused) {}
 };
 /// Lets boost::system::result<T, Failure>::value() throw; nothing in postern calls it unchecked.
 [[noreturn]] void throw_exception_from_error(const Failure& failure,
