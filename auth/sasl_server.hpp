@@ -38,6 +38,10 @@ struct ExchangeContext {
     TokenAuthorityPtr tokens;          ///< OAUTHBEARER and XOAUTH2; null for the others.
 };
 
+/// What events, rows of logins and the guard call a login by token: no credential can have this
+/// name.
+inline constexpr std::string_view token_credential = "(token)";
+
 /// Who logged in.
 struct Identity {
     AccountPtr account;

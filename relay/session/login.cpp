@@ -271,11 +271,11 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
 
 awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
     using Kind = auth::Failure::Kind;
-    // A failure counts against the credential that was named.
-    const std::string label =
-        auth::parse_login(exchange_->typed_name(),
-                          snapshot_->config->auth.credential_separator.front())
-            .label.value_or("");
+    // A failure counts against the credential that was named; a token is one of its own.
+    std::string label = auth::parse_login(exchange_->typed_name(),
+                                          snapshot_->config->auth.credential_separator.front())
+                            .label.value_or("");
+    if (!failure.challenge.empty()) label = auth::token_credential;
     exchange_.reset();
     switch (failure.kind) {
         case Kind::malformed:

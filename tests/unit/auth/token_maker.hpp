@@ -10,6 +10,7 @@
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
+#include <openssl/x509.h>
 
 #include "auth/digest.hpp"
 #include "tests/catch.hpp"
