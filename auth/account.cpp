@@ -52,6 +52,12 @@ result<Owned> parse_owned(const std::vector<std::string>& texts) {
     return owned;
 }
 
+result<std::string> account_name(std::string_view text) {
+    const std::optional<std::string> prepared = saslprep(text, PrepUse::stored);
+    if (!prepared || !proto::parse_mailbox(*prepared, true)) return AuthError::invalid_name;
+    return proto::normalised_address(*prepared);
+}
+
 const std::string* mode_of(const AccountRecord& account, const std::string& rule) {
     for (const auto* rules : {&account.rules, &account.customer_rules}) {
         if (const auto at = rules->find(rule); at != rules->end()) return &at->second;
@@ -60,8 +66,13 @@ const std::string* mode_of(const AccountRecord& account, const std::string& rule
 }
 
 bool Credential::same_proof(const Credential& other) const noexcept {
-    return kind == other.kind && verifier == other.verifier && crypt == other.crypt &&
-           certificate == other.certificate && source == other.source && listener == other.listener;
+    if (kind != other.kind || certificate != other.certificate || source != other.source ||
+        listener != other.listener)
+        return false;
+    if (verifier == other.verifier && crypt == other.crypt) return true;
+    // A password that is set anew is a new row, with a time of its own.
+    return !crypt.empty() && other.crypt.empty() && other.verifier && id == other.id &&
+           created == other.created;
 }
 
 const Credential* find_credential(const AccountRecord& account, std::string_view name) noexcept {
@@ -73,6 +84,11 @@ const Verifier* shared_verifier(const AccountRecord& account) noexcept {
     const auto at = std::ranges::find_if(
         account.credentials, [](const Credential& c) { return c.verifier.has_value(); });
     return at != account.credentials.end() ? &*at->verifier : nullptr;
+}
+
+bool has_bare_crypt(const AccountRecord& account) noexcept {
+    return std::ranges::any_of(account.credentials,
+                               [](const Credential& c) { return !c.crypt.empty() && !c.verifier; });
 }
 
 bool may_act_as(const AccountRecord& account, std::string_view name) noexcept {

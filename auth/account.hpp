@@ -40,7 +40,8 @@ struct Credential {
         rcpts;  ///< device: addresses and `@DOMAIN` it may write to; empty: all.
     Time created;
 
-    /// The same proof: a login that rested on the one rests on the other.
+    /// The same proof: a login that rested on this one rests on the other, later one. A hash that
+    /// has become a verifier is the same password still.
     [[nodiscard]] bool same_proof(const Credential& other) const noexcept;
 };
 
@@ -67,6 +68,9 @@ struct Owned {
 
 /// From `ADDR`, `DOMAIN`, `@DOMAIN` and `*`; invalid_owned for anything else.
 [[nodiscard]] result<Owned> parse_owned(const std::vector<std::string>& texts);
+
+/// An account's name (an address) as it is stored; invalid_name where it is none.
+[[nodiscard]] result<std::string> account_name(std::string_view text);
 
 /// One account as it stood at one moment. Immutable once shared; never holds a cleartext.
 struct AccountRecord {
@@ -99,6 +103,9 @@ using AccountPtr = std::shared_ptr<const AccountRecord>;
                                                 std::string_view name) noexcept;
 /// One of its verifiers, for the salt and round count that all of them share; null: it has none.
 [[nodiscard]] const Verifier* shared_verifier(const AccountRecord& account) noexcept;
+
+/// Has it a password that is nothing but an imported hash? Such a one cannot serve SCRAM.
+[[nodiscard]] bool has_bare_crypt(const AccountRecord& account) noexcept;
 
 /// May the account act as that login name (normalised)?
 [[nodiscard]] bool may_act_as(const AccountRecord& account, std::string_view name) noexcept;

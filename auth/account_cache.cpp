@@ -62,6 +62,15 @@ void AccountCache::changed(const std::string& name, AccountPtr account, std::uin
     }
 }
 
+void AccountCache::many_added(const std::vector<std::string>& names, std::uint64_t generation) {
+    // All locks at once: nobody sees the new number beside a name that is not there.
+    std::vector<std::unique_lock<std::mutex>> locks;
+    locks.reserve(shards_.size());
+    for (const auto& each : shards_) locks.emplace_back(each->mutex);
+    generation_.store(generation, std::memory_order_release);
+    for (const std::string& name : names) shard(name).absent.erase(name);
+}
+
 void AccountCache::customer_changed(std::string_view customer, std::uint64_t generation) {
     std::vector<AccountPtr> gone;  // Freed when the locks are not held any more.
     // All locks at once: nobody sees the new number beside an old account.

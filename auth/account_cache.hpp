@@ -32,6 +32,8 @@ class AccountCache {
     void keep(const std::string& name, AccountPtr account, std::uint64_t read_at);
     /// A committed change: the account is now this, or (null) is gone.
     void changed(const std::string& name, AccountPtr account, std::uint64_t generation);
+    /// A committed import: accounts of these names, that were not there before.
+    void many_added(const std::vector<std::string>& names, std::uint64_t generation);
     /// A committed change of a customer: its accounts are read again.
     void customer_changed(std::string_view customer, std::uint64_t generation);
     void start_at(std::uint64_t generation) noexcept {

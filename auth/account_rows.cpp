@@ -312,6 +312,22 @@ Outcome write_credential(Database& database, std::int64_t id, const Credential& 
     return insert.run().error();
 }
 
+Outcome write_adopted(Database& database, std::int64_t id, std::string_view name,
+                      const Verifier& verifier) {
+    return database
+        .prepare(
+            "UPDATE credential SET crypt = '', salt = ?, iterations = ?, stored_key = ?, "
+            "server_key = ? WHERE account_id = ? AND name = ?")
+        .bind_blob(verifier.salt)
+        .bind(std::int64_t{verifier.iterations})
+        .bind_blob(view(verifier.stored_key))
+        .bind_blob(view(verifier.server_key))
+        .bind(id)
+        .bind(name)
+        .run()
+        .error();
+}
+
 Outcome delete_credential(Database& database, std::int64_t id, std::string_view name) {
     return database.prepare("DELETE FROM credential WHERE account_id = ? AND name = ?")
         .bind(id)

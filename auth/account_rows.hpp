@@ -41,6 +41,9 @@ using Outcome = boost::system::error_code;
 /// In place of one of that name; `id` and `created` of the credential are not read.
 [[nodiscard]] Outcome write_credential(Database& database, std::int64_t id,
                                        const Credential& credential, Time now);
+/// Puts a verifier in the place of its hash: the row, and so the proof, stays the same one.
+[[nodiscard]] Outcome write_adopted(Database& database, std::int64_t id, std::string_view name,
+                                    const Verifier& verifier);
 /// What is known of its use stays: it is asked for just then.
 [[nodiscard]] Outcome delete_credential(Database& database, std::int64_t id, std::string_view name);
 [[nodiscard]] Outcome write_suspension(Database& database, std::int64_t id,

@@ -19,12 +19,6 @@ namespace {
 
 constexpr std::size_t max_page = 1000;
 
-result<std::string> account_name(std::string_view text) {
-    const std::optional<std::string> prepared = saslprep(text, PrepUse::stored);
-    if (!prepared || !proto::parse_mailbox(*prepared, true)) return AuthError::invalid_name;
-    return proto::normalised_address(*prepared);
-}
-
 result<std::vector<std::string>> account_names(const std::vector<std::string>& texts) {
     std::vector<std::string> names;
     for (const std::string& text : texts) {
@@ -140,6 +134,10 @@ unsigned AccountStore::iterations() const noexcept {
 void AccountStore::set_iterations(unsigned iterations) noexcept {
     impl_->iterations().store(std::clamp(iterations, min_iterations, max_iterations),
                               std::memory_order_relaxed);
+}
+
+std::uint64_t AccountStore::bare_crypts() const noexcept {
+    return impl_->bare_crypts();
 }
 
 result<AccountPtr> AccountStore::add(const NewAccount& account, Time now) {
@@ -264,6 +262,22 @@ result<AccountPtr> AccountStore::passwd(std::string_view name, const proto::Secr
     AccountChange change;
     change.password = password;
     return set(name, change, now);
+}
+
+result<AccountPtr> AccountStore::adopt_password(const AccountRecord& account,
+                                                std::string_view credential,
+                                                std::string_view prepared) {
+    Impl::Salting with = impl_->salting_of(&account, credential);
+    const Verifier verifier =
+        make_prepared_verifier(prepared, std::move(with.salt), with.iterations);
+    return impl_->try_change(
+        account.name, Change::altered,
+        [&](Database& db, const AccountPtr& now) -> result<std::int64_t> {
+            if (now->version != account.version) return AuthError::changed_meanwhile;
+            if (const Outcome error = write_adopted(db, now->id, credential, verifier))
+                return error;
+            return now->id;
+        });
 }
 
 result<AccountPtr> AccountStore::suspend(std::string_view name, const SuspensionRequest& why,

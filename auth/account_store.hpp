@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,9 @@
 #include "proto/secret.hpp"
 
 namespace postern::auth {
+
+struct ImportedAccount;
+class ImportFaults;
 
 struct StoreSettings {
     std::filesystem::path path;  ///< STATE/accounts.db; made 0600 where it is not there.
@@ -111,6 +115,9 @@ class AccountStore {
     /// Opens, checks and migrates. Faults: store_locked, store_damaged, store_newer_schema,
     /// store_io.
     [[nodiscard]] static started<std::unique_ptr<AccountStore>> open(StoreSettings settings);
+    /// bare_crypts() of a file that may be in use; makes and changes nothing. 0 where there is no
+    /// file.
+    [[nodiscard]] static result<std::uint64_t> count_bare_crypts(const std::filesystem::path& path);
     ~AccountStore();
     AccountStore(const AccountStore&) = delete;
     AccountStore& operator=(const AccountStore&) = delete;
@@ -131,11 +138,15 @@ class AccountStore {
     /// *Memory*: rises with each change. Who keeps something that was read compares it with the
     /// number read before.
     [[nodiscard]] std::uint64_t generation() const noexcept;
-    /// *Memory*: how many accounts have which round count (FakeVerifiers::Shares), and what new
+    /// *Memory*: how many accounts have which round count and length of salt
+    /// (FakeVerifiers::Shares), and what new
     /// passwords get.
     [[nodiscard]] std::shared_ptr<const FakeVerifiers::Shares> iteration_shares() const;
     [[nodiscard]] unsigned iterations() const noexcept;
     void set_iterations(unsigned iterations) noexcept;  ///< *Memory*; for a reload.
+    /// *Memory*: how many accounts have a password that is nothing but an imported hash
+    /// (has_bare_crypt).
+    [[nodiscard]] std::uint64_t bare_crypts() const noexcept;
 
     // --- changing; durable when they return, seen at once by every later find ---
     [[nodiscard]] result<AccountPtr> add(const NewAccount& account, Time now);
@@ -157,6 +168,12 @@ class AccountStore {
     /// drops it.
     [[nodiscard]] result<AccountPtr> revoke_credential(std::string_view name,
                                                        std::string_view credential);
+    /// The right (prepared) password of an imported hash: its verifier takes the hash's place, and
+    /// what rests on it stands. `account` as it was read; changed_meanwhile where it is not so any
+    /// more, store_locked while a long change is under way: the next login does it.
+    [[nodiscard]] result<AccountPtr> adopt_password(const AccountRecord& account,
+                                                    std::string_view credential,
+                                                    std::string_view prepared);
     /// Again: the new reason and text replace the old ones.
     [[nodiscard]] result<AccountPtr> suspend(std::string_view name, const SuspensionRequest& why,
                                              Time now);
@@ -167,6 +184,17 @@ class AccountStore {
     [[nodiscard]] result<Released> release(std::string_view name,
                                            IfActive if_active = IfActive::nothing);
     [[nodiscard]] result<void> remove(std::string_view name);
+
+    // --- imports (import_reader.hpp) ---
+    /// Makes verifiers of all cleartexts, on as many threads as there are cores, behind all others.
+    void derive(std::span<ImportedAccount> accounts) const;
+    /// Adds a fault for each that is there already.
+    [[nodiscard]] result<void> find_there(std::span<const ImportedAccount> accounts,
+                                          ImportFaults& faults);
+    /// All or, where there are faults afterwards, none; cleartexts have been derived. Other changes
+    /// wait meanwhile, logins do not.
+    [[nodiscard]] result<void> import_accounts(std::span<const ImportedAccount> accounts, Time now,
+                                               ImportFaults& faults);
 
     // --- customers; a change of one changes all its accounts ---
     /// customer_not_found where there is none.

@@ -8,6 +8,12 @@
 #include "proto/address.hpp"
 
 namespace postern::auth {
+namespace {
+
+/// Longer than a change and its sync take; an import takes seconds.
+constexpr std::chrono::milliseconds change_patience{100};
+
+}  // namespace
 
 AccountStore::Impl::Impl(StoreSettings settings, std::unique_ptr<Database> writer,
                          std::unique_ptr<Database> reader)
@@ -23,12 +29,18 @@ Outcome AccountStore::Impl::load() {
     if (!number) return number.error();
     cache_.start_at(static_cast<std::uint64_t>(*number));
     Statement rows = reader_->prepare(
-        "SELECT iterations, count(DISTINCT account_id) FROM credential "
-        "WHERE iterations IS NOT NULL GROUP BY iterations");
-    while (rows.row())
-        counts_[static_cast<unsigned>(rows.number(0))] = static_cast<std::uint64_t>(rows.number(1));
+        "SELECT iterations, length(salt), count(DISTINCT account_id) FROM credential "
+        "WHERE iterations IS NOT NULL GROUP BY 1, 2");
+    while (rows.row()) {
+        const FakeVerifiers::Shape shape(static_cast<unsigned>(rows.number(0)),
+                                         static_cast<std::size_t>(rows.number(1)));
+        counts_[shape] = static_cast<std::uint64_t>(rows.number(2));
+    }
     if (!rows.ok()) return rows.error();
     publish_counts();
+    const auto crypts = reader_->number(bare_crypts_sql);
+    if (!crypts) return crypts.error();
+    bare_crypts_.store(static_cast<std::uint64_t>(*crypts));
     return load_devices();
 }
 
@@ -157,6 +169,18 @@ result<std::vector<KnownPair>> AccountStore::Impl::last_logins(std::size_t limit
 result<AccountPtr> AccountStore::Impl::change(const std::string& name, Change what,
                                               const Body& body) {
     const std::scoped_lock lock(writer_mutex_);
+    return change_locked(name, what, body);
+}
+
+result<AccountPtr> AccountStore::Impl::try_change(const std::string& name, Change what,
+                                                  const Body& body) {
+    const std::unique_lock lock(writer_mutex_, change_patience);
+    if (!lock) return AuthError::store_locked;
+    return change_locked(name, what, body);
+}
+
+result<AccountPtr> AccountStore::Impl::change_locked(const std::string& name, Change what,
+                                                     const Body& body) {
     AccountPtr before;
     AccountPtr after;
     std::int64_t number = 0;
@@ -218,17 +242,21 @@ Outcome AccountStore::Impl::flush(Time forget_before) {
 result<Verifier> AccountStore::Impl::verifier_of(const proto::Secret& password,
                                                  const AccountRecord* account,
                                                  std::string_view credential) const {
+    Salting with = salting_of(account, credential);
+    return make_verifier(password.reveal(), std::move(with.salt), with.iterations);
+}
+
+AccountStore::Impl::Salting AccountStore::Impl::salting_of(const AccountRecord* account,
+                                                           std::string_view credential) const {
     if (account != nullptr) {
         for (const Credential& other : account->credentials) {
             if (other.name != credential && other.verifier)
-                return make_verifier(password.reveal(), other.verifier->salt,
-                                     other.verifier->iterations);
+                return {other.verifier->salt, other.verifier->iterations};
         }
     }
     std::string salt(salt_octets, '\0');
     settings_.random({reinterpret_cast<unsigned char*>(salt.data()), salt.size()});
-    return make_verifier(password.reveal(), std::move(salt),
-                         iterations_.load(std::memory_order_relaxed));
+    return {std::move(salt), iterations_.load(std::memory_order_relaxed)};
 }
 
 std::shared_ptr<const AccountStore::Listener> AccountStore::Impl::subscribe(Listener listener) {
@@ -253,14 +281,18 @@ void AccountStore::Impl::notify(const std::string& name, Change what) {
 void AccountStore::Impl::count(const AccountPtr& before, const AccountPtr& after) {
     const auto each = [](const AccountPtr& account, const auto& act) {
         if (!account) return;
-        if (const Verifier* const verifier = shared_verifier(*account)) act(verifier->iterations);
+        if (const Verifier* const verifier = shared_verifier(*account))
+            act(FakeVerifiers::Shape(verifier->iterations, verifier->salt.size()));
     };
-    each(before, [&](unsigned iterations) {
-        const auto at = counts_.find(iterations);
+    each(before, [&](const FakeVerifiers::Shape& shape) {
+        const auto at = counts_.find(shape);
         if (at != counts_.end() && --at->second == 0) counts_.erase(at);
     });
-    each(after, [&](unsigned iterations) { ++counts_[iterations]; });
+    each(after, [&](const FakeVerifiers::Shape& shape) { ++counts_[shape]; });
     publish_counts();
+    const std::uint64_t gone = before && has_bare_crypt(*before) ? 1 : 0;
+    const std::uint64_t come = after && has_bare_crypt(*after) ? 1 : 0;
+    bare_crypts_.store(bare_crypts_.load() - gone + come);
 }
 
 void AccountStore::Impl::publish_counts() {

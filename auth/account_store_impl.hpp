@@ -17,6 +17,9 @@
 
 namespace postern::auth {
 
+inline constexpr std::string_view bare_crypts_sql =
+    "SELECT count(DISTINCT account_id) FROM credential WHERE crypt <> '' AND salt IS NULL";
+
 /// Two connections to the file, so that logins never wait for a change's sync; the cache in front
 /// of them.
 class AccountStore::Impl {
@@ -40,6 +43,9 @@ class AccountStore::Impl {
     using Body = std::function<result<std::int64_t>(Database& database, const AccountPtr& account)>;
     /// One change: whole and durable, or without effect.
     [[nodiscard]] result<AccountPtr> change(const std::string& name, Change what, const Body& body);
+    /// change() that does not wait for another one that takes long: store_locked.
+    [[nodiscard]] result<AccountPtr> try_change(const std::string& name, Change what,
+                                                const Body& body);
     /// change() with a verifier of a password for that credential. It is derived without the lock,
     /// and anew where the account changes meanwhile.
     using VerifierBody = std::function<result<std::int64_t>(
@@ -57,12 +63,22 @@ class AccountStore::Impl {
     [[nodiscard]] result<std::optional<CustomerRecord>> customer(std::string_view name);
     [[nodiscard]] result<std::vector<std::string>> customer_names(std::string_view cursor,
                                                                   std::size_t limit);
+    [[nodiscard]] result<void> find_there(std::span<const ImportedAccount> accounts,
+                                          ImportFaults& faults);
+    [[nodiscard]] result<void> import_accounts(std::span<const ImportedAccount> accounts, Time now,
+                                               ImportFaults& faults);
     [[nodiscard]] Outcome flush(Time forget_before);
     /// With the salt and round count of the account's other credentials, so that one derivation
     /// tries them all; of its own where there is none (or no account yet: null).
     [[nodiscard]] result<Verifier> verifier_of(const proto::Secret& password,
                                                const AccountRecord* account,
                                                std::string_view credential) const;
+    struct Salting {
+        std::string salt;
+        unsigned iterations = 0;
+    };
+    [[nodiscard]] Salting salting_of(const AccountRecord* account,
+                                     std::string_view credential) const;
 
     [[nodiscard]] std::shared_ptr<const Listener> subscribe(Listener listener);
     [[nodiscard]] std::shared_ptr<const FakeVerifiers::Shares> shares() const;
@@ -70,8 +86,14 @@ class AccountStore::Impl {
     [[nodiscard]] LoginBook& logins() noexcept { return logins_; }
     [[nodiscard]] const DeviceIndex& devices() const noexcept { return devices_; }
     [[nodiscard]] std::atomic<unsigned>& iterations() noexcept { return iterations_; }
+    [[nodiscard]] std::uint64_t bare_crypts() const noexcept {
+        return bare_crypts_.load(std::memory_order_relaxed);
+    }
 
   private:
+    /// With writer_mutex_ held.
+    [[nodiscard]] result<AccountPtr> change_locked(const std::string& name, Change what,
+                                                   const Body& body);
     [[nodiscard]] Outcome load_devices();
     void notify(const std::string& name, Change what);
     void count(const AccountPtr& before, const AccountPtr& after);
@@ -82,9 +104,11 @@ class AccountStore::Impl {
     AccountCache cache_;
     LoginBook logins_;
     DeviceIndex devices_;
-    std::mutex writer_mutex_;  ///< Taken before any other.
+    std::timed_mutex writer_mutex_;  ///< Taken before any other.
     std::unique_ptr<Database> writer_;
-    std::map<unsigned, std::uint64_t> counts_;  ///< Accounts by round count; under writer_mutex_.
+    /// Accounts by shape of their verifiers; under writer_mutex_.
+    std::map<FakeVerifiers::Shape, std::uint64_t> counts_;
+    std::atomic<std::uint64_t> bare_crypts_{0};  ///< Written under writer_mutex_.
     std::mutex reader_mutex_;
     std::unique_ptr<Database> reader_;
     std::mutex listeners_mutex_;

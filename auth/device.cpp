@@ -106,7 +106,8 @@ result<std::vector<StoredDevice>> stored_devices(const std::filesystem::path& pa
     std::vector<StoredDevice> out;
     std::error_code missing;
     if (!std::filesystem::exists(path, missing)) return out;
-    auto database = Database::open_reading(path);
+    constexpr std::chrono::milliseconds busy{2000};
+    auto database = Database::open(path, busy, Database::Access::read);
     if (!database) return database.error();
     const auto version = (*database)->number("PRAGMA user_version");
     if (!version) return version.error();

@@ -96,7 +96,9 @@ StepResult Exchange::Impl::succeed(Identity::RestsOn rests_on) {
         if (authzid.empty() || !own_label || !may_act_as(*account_, authzid))
             return fail(Kind::bad_credentials, "authorization identity not granted");
     }
-    Success success{{account_, credential_, std::move(authzid), generation_, rests_on}, false};
+    Success success{{account_, credential_, std::move(authzid), generation_, rests_on},
+                    false,
+                    std::move(notice_)};
     end();
     return success;
 }

@@ -37,6 +37,9 @@ class Exchange::Impl {
     [[nodiscard]] std::string_view normalised_name() const noexcept { return name_.normalised; }
     [[nodiscard]] std::optional<std::string> name_in(
         const std::optional<proto::Secret>& response) const;
+    [[nodiscard]] bool lacks_key(const std::optional<proto::Secret>& response) const {
+        return response && !ended_ && lacks_key(response->reveal());
+    }
 
   protected:
     using Kind = Failure::Kind;
@@ -57,6 +60,8 @@ class Exchange::Impl {
     /// The login name (normalised) in a message, where none was noted before; empty: none can be
     /// read, or nobody can have it; unset: it comes later, or never.
     [[nodiscard]] virtual std::optional<std::string> name_said(std::string_view message) const = 0;
+    /// A token's key is not among those that are known. Memory only.
+    [[nodiscard]] virtual bool lacks_key(std::string_view) const { return false; }
     /// Gives up what the family holds: it is over.
     virtual void drop() noexcept {}
 
@@ -80,6 +85,7 @@ class Exchange::Impl {
     std::uint64_t generation_ = 0;
     std::string store_error_;
     std::string secret_hash_;
+    std::string notice_;
 
   private:
     void end() noexcept;

@@ -6,6 +6,7 @@
 #include "auth/exchange.hpp"
 #include "auth/exchange_password.hpp"
 #include "auth/exchange_scram.hpp"
+#include "auth/exchange_token.hpp"
 
 namespace postern::auth {
 namespace {
@@ -16,10 +17,9 @@ struct Served {
 };
 
 constexpr std::array served = {
-    Served{"SCRAM-SHA-256-PLUS", make_scram_exchange},
-    Served{"SCRAM-SHA-256", make_scram_exchange},
-    Served{"PLAIN", make_password_exchange},
-    Served{"LOGIN", make_password_exchange},
+    Served{"SCRAM-SHA-256-PLUS", make_scram_exchange}, Served{"SCRAM-SHA-256", make_scram_exchange},
+    Served{"PLAIN", make_password_exchange},           Served{"LOGIN", make_password_exchange},
+    Served{"OAUTHBEARER", make_token_exchange},        Served{"XOAUTH2", make_token_exchange},
 };
 
 /// Of a mechanism that EHLO did not name.

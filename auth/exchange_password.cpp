@@ -5,6 +5,7 @@
 
 #include "auth/exchange_password.hpp"
 
+#include "auth/crypt_hash.hpp"
 #include "auth/digest.hpp"
 #include "auth/exchange_cyrus.hpp"
 #include "auth/sasl_message.hpp"
@@ -30,10 +31,14 @@ class PasswordExchange final : public CyrusExchange {
     [[nodiscard]] bool password_is_right(std::string_view password) noexcept override;
 
     [[nodiscard]] std::optional<StepResult> remembered(std::string_view password);
+    [[nodiscard]] const Credential* hash_of(std::string_view typed,
+                                            std::string_view prepared) const;
+    void adopt();
 
     const bool is_plain_;
     Await await_;
     bool password_right_ = false;
+    std::optional<proto::Secret> proved_hash_;  ///< The (prepared) password of an imported hash.
 };
 
 StepResult PasswordExchange::prompt() {
@@ -90,7 +95,10 @@ StepResult PasswordExchange::work(std::string_view message) {
         if (step.kind == Step::Kind::more) step = connection_->step(message);
     }
     if (password_right_) {
-        if (step.kind == Step::Kind::done) return succeed();
+        if (step.kind == Step::Kind::done) {
+            if (proved_hash_) adopt();
+            return succeed();
+        }
         return fail(Kind::unavailable, step.error);
     }
     // Cyrus never came to ask: what it says of the message counts, else it is ill.
@@ -117,14 +125,48 @@ bool PasswordExchange::password_is_right(std::string_view password) noexcept {
             credential_ = credential.name;
             break;
         }
+        if (const Credential* const hash = password_right_ ? nullptr : hash_of(password, secret)) {
+            password_right_ = true;
+            credential_ = hash->name;
+            proved_hash_.emplace(secret);
+        }
     }
     secret_hash_ = backend_.memory.secret_hash(
         name_.normalised.empty() ? name_.typed : name_.normalised, secret);
-    if (password_right_ && !account_->suspended)
+    if (password_right_ && !proved_hash_ && !account_->suspended)
         backend_.memory.remember(*account_, credential_, secret);
     if (prepared) wipe(prepared->data(), prepared->size());
     wipe(stored.data(), stored.size());
     return password_right_;
+}
+
+/// The imported hash that the password is right for; null: none.
+const Credential* PasswordExchange::hash_of(std::string_view typed,
+                                            std::string_view prepared) const {
+    for (const Credential& credential : account_->credentials) {
+        if (credential.crypt.empty() || credential.verifier ||
+            (name_.label && credential.name != *name_.label))
+            continue;
+        // Whoever made the hash took the octets as they came, in whatever form that was.
+        if (crypt_matches(credential.crypt, prepared) ||
+            (typed != prepared && crypt_matches(credential.crypt, typed)))
+            return &credential;
+    }
+    return nullptr;
+}
+
+/// The hash has done its work. Where its verifier cannot be written now, the next login does it.
+void PasswordExchange::adopt() {
+    if (account_->suspended) return;
+    const auto adopted =
+        backend_.store.adopt_password(*account_, credential_, proved_hash_->reveal());
+    if (!adopted) {
+        if (adopted.error() != AuthError::changed_meanwhile) notice_ = adopted.error().message();
+        return;
+    }
+    account_ = *adopted;
+    generation_ = account_->version;  // What it is as of that change.
+    backend_.memory.remember(*account_, credential_, proved_hash_->reveal());
 }
 
 std::optional<std::string> PasswordExchange::name_said(std::string_view message) const {

@@ -75,7 +75,7 @@ bool is_base64(std::string_view text) noexcept {
                                [](char c) { return alpha(c) || digit(c) || c == '+' || c == '/'; });
 }
 
-bool parse_flag(std::string_view field, ScramFirst& out) {
+bool parse_flag(std::string_view field, Gs2Header& out) {
     if (field == "n") {
         out.flag = BindingFlag::unsupported;
     } else if (field == "y") {
@@ -109,13 +109,11 @@ std::optional<PlainMessage> parse_plain(std::string_view message) noexcept {
     return out;
 }
 
-std::optional<ScramFirst> parse_scram_first(std::string_view message) {
-    std::string_view rest = message;
-    ScramFirst out;
-    const auto flag = take_field(rest);
+std::optional<Gs2Header> take_gs2_header(std::string_view& message) {
+    Gs2Header out;
+    const auto flag = take_field(message);
     if (!flag || !parse_flag(*flag, out)) return std::nullopt;
-
-    const auto authzid = take_field(rest);
+    const auto authzid = take_field(message);
     if (!authzid) return std::nullopt;
     if (!authzid->empty()) {
         if (!authzid->starts_with("a=")) return std::nullopt;
@@ -123,7 +121,14 @@ std::optional<ScramFirst> parse_scram_first(std::string_view message) {
         if (!decoded) return std::nullopt;
         out.authzid = std::move(*decoded);
     }
+    return out;
+}
 
+std::optional<ScramFirst> parse_scram_first(std::string_view message) {
+    std::string_view rest = message;
+    auto gs2 = take_gs2_header(rest);
+    if (!gs2) return std::nullopt;
+    ScramFirst out{std::move(*gs2), {}, {}};
     out.header = message.substr(0, message.size() - rest.size());
 
     const auto name = take_field(rest);

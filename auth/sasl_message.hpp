@@ -30,13 +30,19 @@ enum class BindingFlag : std::uint8_t {
     used,         ///< p=NAME
 };
 
-/// RFC 5802 7: client-first-message.
-struct ScramFirst {
+/// RFC 5801 4: gs2-header, less the "F" that none of our mechanisms has.
+struct Gs2Header {
     BindingFlag flag = BindingFlag::unsupported;
     std::string binding;  ///< The name behind p=.
     std::string authzid;  ///< Decoded; empty: none.
-    std::string name;     ///< Decoded.
-    std::string header;   ///< The gs2 header as sent, to its second comma: what c= must repeat.
+};
+/// Takes it off `message`, its second comma too. Unset: malformed.
+[[nodiscard]] std::optional<Gs2Header> take_gs2_header(std::string_view& message);
+
+/// RFC 5802 7: client-first-message.
+struct ScramFirst : Gs2Header {
+    std::string name;    ///< Decoded.
+    std::string header;  ///< The gs2 header as sent, to its second comma: what c= must repeat.
 };
 /// Unset: malformed, or a mandatory extension (m=), of which there is none.
 [[nodiscard]] std::optional<ScramFirst> parse_scram_first(std::string_view message);

@@ -54,5 +54,8 @@ std::string_view Exchange::normalised_name() const noexcept {
 std::optional<std::string> Exchange::name_in(const std::optional<proto::Secret>& response) const {
     return impl_->name_in(response);
 }
+bool Exchange::lacks_key(const std::optional<proto::Secret>& response) const {
+    return impl_->lacks_key(response);
+}
 
 }  // namespace postern::auth

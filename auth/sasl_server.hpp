@@ -14,6 +14,7 @@
 #include "auth/error.hpp"
 #include "auth/login_name.hpp"
 #include "auth/password_memory.hpp"
+#include "auth/token_authority.hpp"
 #include "auth/verifier.hpp"
 #include "proto/secret.hpp"
 
@@ -34,6 +35,7 @@ struct ExchangeContext {
     char separator = default_separator;  ///< Between account and credential in a login name.
     ChannelBindings bindings;
     std::vector<std::string> offered;  ///< What EHLO said; anything else is not_offered.
+    TokenAuthorityPtr tokens;          ///< OAUTHBEARER and XOAUTH2; null for the others.
 };
 
 /// Who logged in.
@@ -61,6 +63,7 @@ struct Challenge {
 struct Success {
     Identity identity;
     bool remembered = false;  ///< By the password memory: nothing was computed.
+    std::string notice;       ///< For the log: why an imported hash is one still. Mostly empty.
 };
 struct Failure {
     enum class Kind : std::uint8_t {
@@ -76,7 +79,9 @@ struct Failure {
     bool known = false;   ///< There is such an account.
     std::string customer;
     std::string credential;
-    std::string secret_hash;  ///< PLAIN and LOGIN only; PasswordMemory::secret_hash
+    std::string secret_hash;  ///< PLAIN, LOGIN, tokens; PasswordMemory::secret_hash
+    std::string challenge;    ///< Not empty: goes out as a 334 first; whatever is answered, the
+                              ///< reply comes then.
     std::string text;         ///< suspended: the operator's text
     std::string detail;  ///< For the log: why unavailable, or which check refused. Never a secret.
 };
@@ -110,6 +115,9 @@ class Exchange {
     /// is none. Memory only.
     [[nodiscard]] std::optional<std::string> name_in(
         const std::optional<proto::Secret>& response) const;
+    /// The response holds a token, and its key is not among those that are known: they should be
+    /// read anew before step(), or the token is refused. Memory only.
+    [[nodiscard]] bool lacks_key(const std::optional<proto::Secret>& response) const;
 
     class Impl;  ///< exchange.hpp
 
@@ -141,7 +149,7 @@ class SaslServer {
 
     /// Allocates a little and touches nothing: on a network thread.
     [[nodiscard]] std::unique_ptr<Exchange> begin(ExchangeContext context);
-    /// What can be served: SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN.
+    /// What can be served: SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN OAUTHBEARER XOAUTH2.
     [[nodiscard]] static const std::vector<std::string>& mechanisms();
 
   private:

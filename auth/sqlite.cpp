@@ -101,19 +101,10 @@ boost::system::error_code Statement::error() const noexcept {
 }
 
 result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& path,
-                                                 std::chrono::milliseconds busy) {
-    return open_as(path, SQLITE_OPEN_READWRITE, busy);
-}
-
-result<std::unique_ptr<Database>> Database::open_reading(const std::filesystem::path& path) {
-    constexpr std::chrono::milliseconds busy{2000};
-    return open_as(path, SQLITE_OPEN_READONLY, busy);
-}
-
-result<std::unique_ptr<Database>> Database::open_as(const std::filesystem::path& path, int flags,
-                                                    std::chrono::milliseconds busy) {
+                                                 std::chrono::milliseconds busy, Access access) {
     sqlite3* handle = nullptr;
-    const int code = sqlite3_open_v2(path.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+    const int mode = access == Access::read ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+    const int code = sqlite3_open_v2(path.c_str(), &handle, mode | SQLITE_OPEN_NOMUTEX, nullptr);
     std::unique_ptr<Database> database(new Database(handle));
     if (code != SQLITE_OK) return store_error(code);
     sqlite3_extended_result_codes(handle, 1);
@@ -173,6 +164,34 @@ std::int64_t Database::last_insert_id() const noexcept {
 
 std::string Database::message() const {
     return sqlite3_errmsg(handle_);
+}
+
+boost::system::error_code copy_database(const std::filesystem::path& from,
+                                        const std::filesystem::path& to,
+                                        const std::function<bool()>& stopping) {
+    constexpr std::chrono::milliseconds busy{5000};
+    constexpr int pages = 1024;  // A piece: 4 MiB
+    const auto source = Database::open(from, busy);
+    if (!source) return source.error();
+    const auto target = Database::open(to, busy);
+    if (!target) return target.error();
+    // Within one read transaction: a change meanwhile would else begin the copy anew, time and
+    // again.
+    if (const auto error = (*source)->exec("BEGIN")) return error;
+    if (const auto seen = (*source)->number("SELECT count(*) FROM sqlite_schema"); !seen)
+        return seen.error();
+    sqlite3_backup* const copy =
+        sqlite3_backup_init((*target)->handle_, "main", (*source)->handle_, "main");
+    if (copy == nullptr) return store_error(sqlite3_errcode((*target)->handle_));
+    int code = SQLITE_OK;
+    bool stopped = false;
+    while (code == SQLITE_OK && !stopped) {
+        code = sqlite3_backup_step(copy, pages);
+        stopped = stopping && stopping();
+    }
+    (void)sqlite3_backup_finish(copy);
+    if (code != SQLITE_DONE) return stopped ? AuthError::store_io : store_error(code);
+    return (*source)->exec("COMMIT");
 }
 
 Transaction::Transaction(Database& database)

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -55,12 +56,11 @@ class Statement {
 /// One connection to a file, for one thread at a time.
 class Database {
   public:
-    /// Opens read-write (the file must be there), sets the busy time-out and foreign keys.
+    enum class Access : std::uint8_t { write, read };
+    /// Opens the file (it must be there), sets the busy time-out and foreign keys.
     [[nodiscard]] static result<std::unique_ptr<Database>> open(const std::filesystem::path& path,
-                                                                std::chrono::milliseconds busy);
-    /// Opens for reading alone, beside whoever has it open; nothing is written.
-    [[nodiscard]] static result<std::unique_ptr<Database>> open_reading(
-        const std::filesystem::path& path);
+                                                                std::chrono::milliseconds busy,
+                                                                Access access = Access::write);
     ~Database();
     Database(const Database&) = delete;
     Database& operator=(const Database&) = delete;
@@ -79,12 +79,20 @@ class Database {
     [[nodiscard]] std::string message() const;
 
   private:
+    friend boost::system::error_code copy_database(const std::filesystem::path& from,
+                                                   const std::filesystem::path& to,
+                                                   const std::function<bool()>& stopping);
     explicit Database(sqlite3* handle) noexcept : handle_(handle) {}
-    [[nodiscard]] static result<std::unique_ptr<Database>> open_as(
-        const std::filesystem::path& path, int flags, std::chrono::milliseconds busy);
     sqlite3* handle_;
     std::unordered_map<std::string, sqlite3_stmt*, TextHash, std::equal_to<>> statements_;
 };
+
+/// A copy of a database as it stands at one moment, while others read and write it (SQLite's
+/// online backup). `to`: an empty file. `stopping` (may be empty) is asked between pieces: store_io
+/// then. What was written is not synced.
+[[nodiscard]] boost::system::error_code copy_database(const std::filesystem::path& from,
+                                                      const std::filesystem::path& to,
+                                                      const std::function<bool()>& stopping);
 
 /// BEGIN IMMEDIATE; rolled back where commit() was not reached.
 class Transaction {

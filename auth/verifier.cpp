@@ -18,15 +18,20 @@ result<Verifier> make_verifier(std::string_view password, std::string salt, unsi
         return AuthError::invalid_password;
     std::optional<std::string> prepared = saslprep(password, PrepUse::stored);
     if (!prepared || prepared->empty()) return AuthError::invalid_password;
+    Verifier made = make_prepared_verifier(*prepared, std::move(salt), iterations);
+    wipe(prepared->data(), prepared->size());
+    return made;
+}
+
+Verifier make_prepared_verifier(std::string_view prepared, std::string salt, unsigned iterations) {
     Verifier made;
     made.salt = std::move(salt);
     made.iterations = std::clamp(iterations, min_iterations, max_iterations);
     // RFC 5802 3
-    Digest salted = pbkdf2_sha256(*prepared, made.salt, made.iterations);
+    Digest salted = pbkdf2_sha256(prepared, made.salt, made.iterations);
     Digest client_key = hmac_sha256(view(salted), "Client Key");
     made.stored_key = sha256(view(client_key));
     made.server_key = hmac_sha256(view(salted), "Server Key");
-    wipe(prepared->data(), prepared->size());
     wipe(salted.data(), salted.size());
     wipe(client_key.data(), client_key.size());
     return made;
@@ -60,22 +65,26 @@ Verifier FakeVerifiers::of(std::string_view normalised_name, const Shares& share
     fake.server_key = hidden;
 
     std::uint64_t all = 0;
-    for (const auto& [count, accounts] : shares) all += accounts;
+    for (const auto& [shape, accounts] : shares) all += accounts;
     fake.iterations = fallback;
+    std::size_t octets = salt_octets;
     if (all != 0) {
         std::uint64_t drawn = 0;
         for (std::size_t k = salt_octets; k < salt_octets + 8; ++k) drawn = drawn << 8 | shown[k];
         // By its fraction: one account more or less moves few names.
         __extension__ using Wide = unsigned __int128;
         drawn = static_cast<std::uint64_t>((Wide{drawn} * all) >> 64U);
-        for (const auto& [count, accounts] : shares) {
+        for (const auto& [shape, accounts] : shares) {
             if (drawn < accounts) {
-                fake.iterations = count;
+                fake.iterations = shape.iterations;
+                octets = shape.salt;
                 break;
             }
             drawn -= accounts;
         }
     }
+    while (fake.salt.size() < octets) fake.salt += view(derive("salt " + fake.salt));
+    fake.salt.resize(octets);
     return fake;
 }
 

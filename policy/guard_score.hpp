@@ -1,12 +1,12 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
-#include <vector>
 
 #include "policy/limit_store.hpp"
 
@@ -34,31 +34,78 @@ inline constexpr minutes scram_repeat{
     10};  ///< Failures that show no secret count once in that time.
 inline constexpr std::chrono::hours secret_repeat{
     24};  ///< The same wrong secret counts once in that time.
-inline constexpr std::size_t most_remembered = 32;
 inline constexpr std::size_t most_waiting =
     4;  ///< AUTHs of one penalised source that wait their turn; beyond: busy.
 inline constexpr milliseconds longest_poll{500};
 inline constexpr int failures_of_connection = 3;
-/// Failing answers to one source: 15 at once, then one in 1.334 s, which is never more than 60 in
-/// any minute.
-inline constexpr milliseconds answer_interval{1'334};
-inline constexpr milliseconds answer_burst = 15 * answer_interval;
 
-inline constexpr SteadyTime never = SteadyTime::min();
+// A network is in penalty where this many of its 256 places failed and their weight is above the
+// bar: one bad neighbour, or eight, are no network that attacks.
+inline constexpr std::uint32_t network_places = 16;
+inline constexpr double network_from = 40.0;
+inline constexpr double network_most_weight = 2'000.0;
+inline constexpr double refuse_from_in_network = 4.0;  ///< As refuse_from, in such a network.
+/// Logins from such a network's strangers that are checked: 256 at once, then two a second.
+inline constexpr milliseconds network_check_interval{500};
+inline constexpr int network_check_burst = 256;
+
+/// Strangers hear at most this many failing answers about one account in any `account_window`, once
+/// more than one of them fails on it.
+inline constexpr std::size_t account_answers = 3;
+inline constexpr seconds account_window{60};
+/// A source in penalty that takes its turn at such an account keeps others off it for so long.
+inline constexpr seconds account_probe{2};
+
+// When an alert is raised.
+inline constexpr double attacked_from = 6.0;      ///< Weight on one account.
+inline constexpr double spraying_from = 6.0;      ///< Weight of one source...
+inline constexpr std::uint32_t sprayed_from = 4;  ///< ... and the accounts that it tried.
+inline constexpr double attack_over = 3.0;        ///< Below that weight it is over.
+
+/// Sixteenths of a second of the steady clock; 0: never. Reaches over eight years.
+using Tick = std::uint32_t;
+using TickSpan = std::chrono::duration<std::int64_t, std::ratio<1, 16>>;
+
+[[nodiscard]] inline Tick tick_of(SteadyTime t) {
+    const auto count = std::chrono::floor<TickSpan>(t.time_since_epoch()).count();
+    return static_cast<Tick>(std::clamp<std::int64_t>(count, 1, UINT32_MAX));
+}
+/// Never earlier than `t`.
+[[nodiscard]] inline Tick tick_after(SteadyTime t) {
+    const auto count = std::chrono::ceil<TickSpan>(t.time_since_epoch()).count();
+    return static_cast<Tick>(std::clamp<std::int64_t>(count, 1, UINT32_MAX));
+}
+[[nodiscard]] inline SteadyTime time_of(Tick tick) {
+    return SteadyTime(std::chrono::duration_cast<SteadyTime::duration>(TickSpan(tick)));
+}
+template <typename Rep, typename Period>
+[[nodiscard]] constexpr Tick ticks(std::chrono::duration<Rep, Period> span) {
+    return static_cast<Tick>(std::chrono::ceil<TickSpan>(span).count());
+}
+/// From `then` to `now`; 0 where that lies ahead.
+[[nodiscard]] constexpr Tick since(Tick then, Tick now) {
+    return now > then ? now - then : 0;
+}
 
 /// A weight that halves every half_life.
 struct Score {
-    double value = 0;
-    SteadyTime at{};
+    float value = 0;
+    Tick at = 0;
 
-    [[nodiscard]] double now(SteadyTime t) const {
+    [[nodiscard]] double now(Tick t) const {
         if (value <= 0) return 0;
-        const std::chrono::duration<double> passed = std::max(t - at, SteadyTime::duration{0});
-        return value * std::exp2(-passed / std::chrono::duration<double>(half_life));
+        return value *
+               std::exp2(-static_cast<float>(since(at, t)) / static_cast<float>(ticks(half_life)));
     }
-    void add(double weight, SteadyTime t) {
-        value = std::min(most_weight, now(t) + weight);
+    void add(double weight, Tick t, double most = most_weight) {
+        value = static_cast<float>(std::min(most, now(t) + weight));
         at = t;
+    }
+    /// When it will have fallen to `bar`, which it is above.
+    [[nodiscard]] SteadyTime until(double bar, Tick t) const {
+        const double half_lives = std::log2(std::max(now(t) / bar, 1.0));
+        return time_of(t) + std::chrono::duration_cast<SteadyTime::duration>(
+                                std::chrono::duration<double>(half_life) * half_lives);
     }
 };
 
@@ -69,69 +116,57 @@ struct Score {
     return std::min(std::chrono::duration_cast<milliseconds>(doubled), milliseconds(longest_delay));
 }
 
-/// What failed lately in one place, to tell a mistake made again from a guess.
-class Recent {
-  public:
-    /// Notes a failure and says what it weighs. `others_fail`: failures of other accounts at the
-    /// source make a repeated SCRAM failure count.
-    double note(std::uint64_t account, std::optional<std::uint64_t> secret, bool others_fail,
-                SteadyTime now) {
-        bool known_account = false;
-        for (auto& seen : seen_) {
-            if (seen.account != account) {
-                others_fail = others_fail || now - seen.at < scram_repeat;
-                continue;
-            }
-            known_account = true;
-        }
-        for (auto& seen : seen_) {
-            if (seen.account != account || seen.secret != secret) continue;
-            const bool repeated = secret ? now - seen.at < secret_repeat
-                                         : now - seen.counted < scram_repeat && !others_fail;
-            seen.at = now;
-            if (repeated) return 0;
-            seen.counted = now;
-            return weight_new_secret;
-        }
-        if (seen_.size() >= most_remembered)
-            seen_.erase(std::ranges::min_element(seen_, {}, &Seen::at));
-        seen_.push_back({account, secret, now, now});
-        return known_account ? weight_new_secret : weight_new_account;
-    }
-    [[nodiscard]] bool any_within(SteadyTime::duration span, SteadyTime now) const {
-        return std::ranges::any_of(seen_, [&](const Seen& s) { return now - s.at < span; });
-    }
-    [[nodiscard]] std::uint32_t accounts() const {
-        std::uint32_t n = 0;
-        for (std::size_t i = 0; i < seen_.size(); ++i) {
-            bool first = true;
-            for (std::size_t j = 0; j < i && first; ++j)
-                first = seen_[j].account != seen_[i].account;
-            if (first) ++n;
-        }
-        return n;
-    }
-    void clear() { seen_.clear(); }
+/// About how many different things were seen, by the bits that they set.
+template <std::size_t Words>
+struct Sketch {
+    std::array<std::uint64_t, Words> bits{};
 
-  private:
-    struct Seen {
-        std::uint64_t account;
-        std::optional<std::uint64_t> secret;
-        SteadyTime at, counted;
-    };
-    std::vector<Seen> seen_;
+    void add(std::uint64_t hash) {
+        const std::size_t bit = hash % (Words * 64);
+        bits[bit / 64] |= 1ULL << bit % 64;
+    }
+    [[nodiscard]] std::uint32_t set() const {
+        int n = 0;
+        for (const std::uint64_t word : bits) n += std::popcount(word);
+        return static_cast<std::uint32_t>(n);
+    }
+    /// Exact while it is small; the bits that two share are reckoned in.
+    [[nodiscard]] std::uint32_t count() const {
+        constexpr double size = Words * 64;
+        const double free = std::max(size - set(), 1.0);
+        return static_cast<std::uint32_t>(std::lround(size * std::log(size / free)));
+    }
 };
 
-/// Spaces failing answers so that no minute sees more than 60 (GCRA).
-struct AnswerRate {
-    SteadyTime tat = never;
+/// Spaces what is handed out: `burst` at once, then one in `interval` (GCRA).
+struct Rate {
+    Tick tat = 0;
 
-    /// How much later than `due` an answer may go at the earliest; taken only by take().
-    [[nodiscard]] milliseconds wait(SteadyTime due) const {
-        if (tat == never || tat - answer_burst <= due) return milliseconds{0};
-        return std::chrono::ceil<milliseconds>(tat - answer_burst - due);
+    /// The earliest at or after `due`; taken only by take().
+    [[nodiscard]] Tick earliest(Tick due, Tick interval, Tick burst) const {
+        const Tick credit = interval * burst;
+        return tat <= credit ? due : std::max(due, tat - credit);
     }
-    void take(SteadyTime due) { tat = (tat == never ? due : std::max(tat, due)) + answer_interval; }
+    void take(Tick due, Tick interval) { tat = std::max(tat, due) + interval; }
+};
+
+/// Failing answers to one source: 15 at once, then one in 1.375 s, which is never more than 60 in
+/// any minute.
+inline constexpr Tick answer_interval = 22;
+inline constexpr Tick answer_burst = 15;
+
+/// The latest failing answers about one account: no window sees more than account_answers.
+struct AnswerWindow {
+    std::array<Tick, account_answers> at{};  ///< The latest ones, in no order; 0: none.
+
+    [[nodiscard]] Tick earliest(Tick due) const {
+        const Tick oldest = *std::ranges::min_element(at);
+        return oldest == 0 ? due : std::max(due, oldest + ticks(account_window));
+    }
+    void take(Tick when) {
+        Tick& oldest = *std::ranges::min_element(at);
+        oldest = std::max(oldest, when);
+    }
 };
 
 }  // namespace postern::policy::guard

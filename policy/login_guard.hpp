@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "policy/limit_store.hpp"
 #include "policy/rule.hpp"
@@ -15,9 +16,10 @@
 namespace postern::policy {
 
 /// Slows who guesses passwords, and never locks the owner out (behaviour.md, Failed logins).
-/// Failures are counted with decay by source, by account and by (account, source) where that
-/// account logged in from there before. Only failing answers wait: the secret is checked first.
-/// Thread-safe: shards with short locks. Time is an argument, the steady clock.
+/// Failures are counted with decay by source, by the network around it, by account and by
+/// (account, source) where that account logged in from there before. Only failing answers wait: the
+/// secret is checked first. Thread-safe: shards with short locks. Time is an argument, the steady
+/// clock.
 ///
 /// Use, one connection:
 ///     if (guard.on_connect(source, now).refuse) -> a delay, 421 4.7.0, close
@@ -37,14 +39,18 @@ class LoginGuard {
     };
     /// Bounds of memory; what is forgotten first stands in the README of this folder.
     struct Bounds {
-        std::size_t max_sources = 200'000;
-        std::size_t max_pairs = 400'000;
-        std::size_t max_accounts = 200'000;
+        std::size_t max_sources = 1'000'000;  ///< That failed.
+        std::size_t max_networks = 65'536;    ///< Likewise.
+        std::size_t max_pairs = 400'000;  ///< That logged in; and as many sources of such logins.
+        std::size_t max_failing_pairs = 16'384;  ///< Of those that logged in.
+        std::size_t max_accounts = 100'000;      ///< On which somebody failed.
         std::size_t max_delayed = 2'000;  ///< Connections that wait in delay; beyond: 421 at once.
+        std::size_t max_allowed = 1'000;  ///< By allow().
     };
 
+    /// `seed`: random, so that nobody can choose sources whose places in memory meet.
+    LoginGuard(Settings settings, Bounds bounds, std::uint64_t seed = 0);
     LoginGuard();
-    LoginGuard(Settings settings, Bounds bounds);
     ~LoginGuard();
     LoginGuard(const LoginGuard&) = delete;
     LoginGuard& operator=(const LoginGuard&) = delete;
@@ -99,7 +105,13 @@ class LoginGuard {
         double pair_failures = 0;     ///< Decayed, of the account from that source, which it used
                                       ///< before; before a success alone.
         std::uint32_t account_sources =
-            0;  ///< Distinct sources that failed on it lately (at most 32).
+            0;                 ///< About how many sources that it never used failed on it lately.
+        std::string account;   ///< Its name as the guard has it, where it is under attack; else "".
+        std::string spraying;  ///< The source, or the network around it, where it tries one account
+                               ///< after the other; else "".
+        std::uint32_t sprayed = 0;  ///< Accounts tried by a source; of a network the neighbours
+                                    ///< that fail.
+        double spraying_failures = 0;
     };
     struct FailureAnswer {
         std::chrono::milliseconds delay{0};  ///< Before the 535: at most 20 s.
@@ -127,26 +139,40 @@ class LoginGuard {
         ~Attempt() { abandon(); }
 
         [[nodiscard]] Gate ask(SteadyTime now);
-        /// `clears`: what failed before for this account from here is forgiven. Not by a further
-        /// password: whoever has one would guess the first with it.
-        SuccessAnswer succeeded(SteadyTime now, bool clears = true);
+        /// `credential`: the one that was right; empty: the first password. What failed before from
+        /// here under its own name is forgiven, and nothing else: whoever has one password would
+        /// guess another with it.
+        SuccessAnswer succeeded(SteadyTime now, std::string_view credential = {});
         /// `secret_hash`: keyed hash of what was sent (PLAIN, LOGIN); unset for SCRAM, which shows
-        /// none. `failures_before`: on this connection, before this one.
+        /// none. `failures_before`: on this connection, before this one. `label`: the credential
+        /// that the login name named; empty: none.
         [[nodiscard]] FailureAnswer failed(std::optional<std::uint64_t> secret_hash,
-                                           int failures_before, SteadyTime now);
+                                           int failures_before, SteadyTime now,
+                                           std::string_view label = {});
         /// Ended without a judgement (cancelled, store unreachable): counts as nothing. Destruction
         /// does the same.
         void abandon() noexcept;
 
       private:
         friend class LoginGuard;
+        struct Judged;
+        void judge_source(Judged& said, std::uint32_t secret, std::string_view label,
+                          SteadyTime now) const;
+        void judge_account(Judged& said, SteadyTime now) const;
+        void judge_network(Judged& said, SteadyTime now) const;
+        void find_time(Judged& said, SteadyTime now) const;
+        [[nodiscard]] bool exempt() const;
+        [[nodiscard]] bool account_exempt() const;
+
         LoginGuard* guard_ = nullptr;
-        std::string source_;
         std::string account_;
+        std::uint64_t source_key_ = 0;
+        std::uint64_t account_key_ = 0;
+        std::uint32_t id_ = 0;
         Mode mode_ = Mode::enforce;
-        std::uint64_t id_ = 0;
         bool holds_turn_ = false;
         bool waiting_ = false;
+        bool network_asked_ = false;
         Place place_;
         SteadyTime waiting_since_;
     };
@@ -161,10 +187,55 @@ class LoginGuard {
 
     [[nodiscard]] bool known_pair(std::string_view source, std::string_view account,
                                   SteadyTime now) const;
+
+    enum class Kind : std::uint8_t { source, account, pair };
+    /// Something in penalty, or exempted by allow().
+    struct Standing {
+        Kind kind = Kind::source;
+        std::string subject;  ///< A source, a network, an account, or "ACCOUNT SOURCE".
+        double failures = 0;  ///< Decayed weight.
+        std::chrono::milliseconds delay{0};  ///< What a failing answer waits now.
+        bool refused = false;                ///< At connect.
+        bool allowed = false;
+        std::optional<SteadyTime> until;  ///< When the penalty ends if nothing more fails.
+    };
+    struct Page {
+        std::vector<Standing> items;
+        std::string next;  ///< Cursor of the next page; empty: this was the last.
+    };
+    /// Empty where `cursor` is none of ours. Looks at all there is: not for a network thread.
+    [[nodiscard]] std::optional<Page> list(std::string_view cursor, std::size_t limit,
+                                           SteadyTime now) const;
+    /// Drops what is counted against the subject, and its allowance. False: there was neither.
+    bool forget(std::string_view subject);
+    enum class Allow : std::uint8_t { done, malformed, too_many };
+    /// Drops what is counted against the subject and exempts it until forget(). Of a network: all
+    /// sources in it.
+    [[nodiscard]] Allow allow(std::string_view subject);
+
+    /// What still counts against an account, a source or a network (decayed weight).
+    [[nodiscard]] double failures_of(std::string_view subject, SteadyTime now) const;
+
     struct Stats {
         std::size_t sources = 0, pairs = 0, accounts = 0, delayed = 0;
+        std::size_t octets = 0;  ///< Of memory, nearly.
     };
     [[nodiscard]] Stats stats() const;
+    /// Connections that wait in delay.
+    [[nodiscard]] std::size_t delayed() const noexcept;
+    struct Penalties {
+        std::size_t sources = 0, accounts = 0, pairs = 0;
+    };
+    /// How many are in penalty; networks are sources. Looks at all there is.
+    [[nodiscard]] Penalties penalties(SteadyTime now) const;
+
+    /// What is worth keeping over a restart, as octets of our own format; bounded (about 10 MiB).
+    /// Looks at all there is.
+    [[nodiscard]] std::string save(SteadyTime now) const;
+    /// Takes up what save() gave `elapsed` ago. False: it is damaged or not ours, and nothing was
+    /// changed.
+    [[nodiscard]] bool load(std::string_view saved, std::chrono::milliseconds elapsed,
+                            SteadyTime now);
 
   private:
     struct Impl;

@@ -32,6 +32,9 @@ void Session::sent() {
 void Session::tls_started(std::vector<std::string> mechanisms) {
     impl_->tls_started(std::move(mechanisms));
 }
+void Session::change_mechanisms(std::vector<std::string> mechanisms) {
+    impl_->next_mechanisms = std::move(mechanisms);
+}
 void Session::auth_challenge(std::string_view octets) {
     impl_->auth_challenge(octets);
 }
@@ -65,6 +68,10 @@ void Session::refuse_connection(Reply reply) {
 }
 void Session::offer(Offer offer) {
     impl_->offer = offer;
+}
+
+const std::vector<std::string>& Session::mechanisms() const noexcept {
+    return impl_->mechanisms;
 }
 
 std::string_view Session::output() const noexcept {

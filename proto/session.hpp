@@ -124,6 +124,8 @@ class Session {
     void sent();
     void tls_started(
         std::vector<std::string> mechanisms);  ///< Those to be offered, upper case, in that order.
+    /// As tls_started() says them, from the next EHLO on: what the last one named still holds.
+    void change_mechanisms(std::vector<std::string> mechanisms);
     void auth_challenge(std::string_view octets);
     void auth_succeeded();
     void auth_failed(
@@ -160,6 +162,8 @@ class Session {
     [[nodiscard]] bool esmtp() const noexcept;
     [[nodiscard]] bool tls() const noexcept;
     [[nodiscard]] bool authenticated() const noexcept;
+    /// Those that EHLO named, or would name.
+    [[nodiscard]] const std::vector<std::string>& mechanisms() const noexcept;
     [[nodiscard]] std::uint64_t body_bytes() const noexcept;
     [[nodiscard]] bool in_transaction() const noexcept;
     /// The body that is being read will be refused at its end: nothing more of it is handed out.

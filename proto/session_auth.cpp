@@ -30,7 +30,7 @@ void Session::Impl::on_auth(std::string_view arguments) {
     std::string mechanism = to_upper(arguments.substr(0, arguments.find(' ')));
     arguments.remove_prefix(mechanism.size());
     arguments.remove_prefix(std::min(arguments.find_first_not_of(' '), arguments.size()));
-    if (std::ranges::find(mechanisms_, mechanism) == mechanisms_.end())
+    if (std::ranges::find(mechanisms, mechanism) == mechanisms.end())
         return say(Say::auth_mechanism);
     if (arguments.contains(' ')) return say(Say::bad_arguments);
 

@@ -246,6 +246,7 @@ void Session::Impl::on_hello(std::string_view name, bool extended) {
     ref.clear();
     ehlo = clean_text(name, max_ehlo);
     esmtp = extended;
+    if (next_mechanisms) mechanisms = *std::exchange(next_mechanisms, std::nullopt);
     Reply reply{.code = 250, .enhanced = {}, .text = settings_->hostname};
     if (extended) {
         reply.text += "\nPIPELINING\nSIZE";
@@ -254,8 +255,8 @@ void Session::Impl::on_hello(std::string_view name, bool extended) {
         if (!tls) {
             reply.text += "\nSTARTTLS";
         } else if (!settings_->devices) {
-            if (!mechanisms_.empty()) reply.text += "\nAUTH";
-            for (const std::string& mechanism : mechanisms_) reply.text += " " + mechanism;
+            if (!mechanisms.empty()) reply.text += "\nAUTH";
+            for (const std::string& mechanism : mechanisms) reply.text += " " + mechanism;
         }
         if (tls || settings_->devices)
             reply.text += "\nLIMITS RCPTMAX=" + std::to_string(settings_->max_recipients);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "proto/body_reader.hpp"
 #include "proto/command.hpp"
 #include "proto/line_reader.hpp"
@@ -40,7 +42,7 @@ class Session::Impl {
     void eof();
     void timed_out();
     void sent();
-    void tls_started(std::vector<std::string> mechanisms);
+    void tls_started(std::vector<std::string> offered);
     void auth_challenge(std::string_view octets);
     void auth_succeeded();
     void auth_failed(Reply reply);
@@ -53,6 +55,8 @@ class Session::Impl {
     void refuse_connection(Reply reply);
 
     Offer offer;
+    std::vector<std::string> mechanisms;
+    std::optional<std::vector<std::string>> next_mechanisms;  ///< From the next EHLO on.
     std::string output;
     std::vector<Note> notes;
     Envelope envelope;
@@ -114,7 +118,6 @@ class Session::Impl {
     LineReader lines_;
     std::string_view input_;  ///< Fed and not consumed yet.
     std::string_view command_ = "connect";
-    std::vector<std::string> mechanisms_;
     std::string mechanism_;  ///< Of the exchange that begins.
     std::optional<Secret> response_;
     std::unique_ptr<Reply>

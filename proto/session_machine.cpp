@@ -213,7 +213,7 @@ void Session::Impl::sent() {
     if (spoke_first_) say(Say::spoke_first);
 }
 
-void Session::Impl::tls_started(std::vector<std::string> mechanisms) {
+void Session::Impl::tls_started(std::vector<std::string> offered) {
     if (phase_ != Phase::tls && phase_ != Phase::tls_first) return;
     // What was said in clear counts no more (RFC 3207 4.2).
     end_transaction();
@@ -222,7 +222,8 @@ void Session::Impl::tls_started(std::vector<std::string> mechanisms) {
     esmtp = false;
     authenticated = false;
     tls = true;
-    mechanisms_ = std::move(mechanisms);
+    mechanisms = std::move(offered);
+    next_mechanisms.reset();
     phase_ = phase_ == Phase::tls ? Phase::command : Phase::greeting;
 }
 

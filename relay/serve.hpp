@@ -23,11 +23,20 @@ struct ServeOptions {
 /// Connects and logs in to each upstream of `config` for `postern check`; blocks.
 [[nodiscard]] std::vector<config::Finding> check_upstreams(const config::Config& config);
 
+/// Reads the file of `auth.oauth.jwks`, or (unless `offline`) fetches its URL, for `postern check`;
+/// blocks.
+[[nodiscard]] std::vector<config::Finding> check_token_keys(const config::Config& config,
+                                                            config::Reach reach);
+
 /// Looks at the devices in the account store and at login_guard.geoip for `postern check`; blocks.
 [[nodiscard]] std::vector<config::Finding> check_logins(const config::Config& config);
 
 /// Tries to listen on each address of `server.listen` for `postern check`, unless a relay serves
 /// this state now.
 [[nodiscard]] std::vector<config::Finding> check_listeners(const config::Config& config);
+
+/// What of the accounts stands in the way of logins, for `postern check`; changes nothing. As the
+/// user that `serve` becomes: others would leave files that lock that one out.
+[[nodiscard]] std::vector<config::Finding> check_accounts(const config::Config& config);
 
 }  // namespace postern::relay

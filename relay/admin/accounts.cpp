@@ -11,6 +11,7 @@
 #include "relay/admin/account_parts.hpp"
 #include "relay/admin/credentials.hpp"
 #include "relay/admin/endpoints.hpp"
+#include "relay/admin/imports.hpp"
 #include "relay/admin/selectors.hpp"
 #include "relay/event/event.hpp"
 
@@ -340,6 +341,7 @@ class AccountCall {
 Checked<Answer> account_endpoint(const Ports& ports, const Request& request,
                                  std::span<const std::string> rest) {
     if (ports.accounts == nullptr) return not_ready("the account store is not open");
+    ports.imports->expire(ports.now());
     const AccountCall call(ports, request);
     const std::string& method = request.method;
     if (rest.empty()) {
@@ -348,6 +350,9 @@ Checked<Answer> account_endpoint(const Ports& ports, const Request& request,
     }
     const std::string& name = rest[0];
     if (rest.size() == 1) {
+        // No account has such a name: it is no address.
+        if (name == "import")
+            return method == "POST" ? import_endpoint(ports, request) : no_such_method(request);
         if (method == "GET") return call.show(name);
         if (method == "PATCH") return call.set(name);
         return method == "DELETE" ? call.remove(name) : no_such_method(request);

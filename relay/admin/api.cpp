@@ -6,6 +6,7 @@
 #include <exception>
 
 #include "relay/admin/endpoints.hpp"
+#include "relay/admin/imports.hpp"
 #include "relay/event/event.hpp"
 
 namespace postern::relay::admin {
@@ -49,6 +50,26 @@ Checked<Answer> reload(const Ports& ports, const Request& request) {
         Json{{"matched", count}, {"changed", count}, {"failed", 0}, {"keys", outcome.changed}}};
 }
 
+Checked<Answer> make_backup(const Ports& ports, const Request& request) {
+    if (!ports.backup) return not_ready("there is no state to back up");
+    auto fields = Fields::parse(request.body);
+    if (!fields) return fields.error();
+    const auto to = fields->text("to");
+    if (!to) return to.error();
+    if (const auto done = fields->done(); !done) return done.error();
+    if (!*to || !(*to)->starts_with('/')) return invalid("is a folder, by its whole path", "to");
+    const backup::Outcome outcome = ports.backup(**to);
+    if (!outcome.ok)
+        return outcome.refused ? invalid(outcome.error, "to") : internal(outcome.error);
+    tell(ports, request, "backup", **to, {{"files", std::to_string(outcome.files)}});
+    return Answer{Json{{"matched", outcome.files},
+                       {"changed", outcome.files},
+                       {"failed", 0},
+                       {"to", **to},
+                       {"files", outcome.files},
+                       {"bytes", outcome.bytes}}};
+}
+
 Checked<Answer> api_v1(const Ports& ports, const Request& request) {
     const std::span<const std::string> path = std::span(request.segments).subspan(2);
     if (path.empty()) return no_such_path();
@@ -56,12 +77,15 @@ Checked<Answer> api_v1(const Ports& ports, const Request& request) {
     const auto rest = path.subspan(1);
     if (noun == "account") return account_endpoint(ports, request, rest);
     if (noun == "customer") return customer_endpoint(ports, request, rest);
+    if (noun == "login") return login_endpoint(ports, request, rest);
     if (noun == "queue") return queue_endpoint(ports, request, rest);
     if (noun == "trace") return trace_endpoint(ports, request, rest);
     if (!rest.empty()) return no_such_path();
     if (noun == "events") return events_endpoint(ports, request);
     if (noun == "version")
         return request.method == "GET" ? version(ports) : no_such_method(request);
+    if (noun == "backup")
+        return request.method == "POST" ? make_backup(ports, request) : no_such_method(request);
     if (noun == "reload")
         return request.method == "POST" ? reload(ports, request) : no_such_method(request);
     return no_such_path();
@@ -87,6 +111,10 @@ Problem no_such_method(const Request& request) {
 
 Problem no_such_path() {
     return not_found("there is nothing at this path");
+}
+
+Api::Api(Ports ports) : ports_(std::move(ports)) {
+    if (!ports_.imports) ports_.imports = std::make_shared<ImportDesk>();
 }
 
 Response Api::handle(const Request& request) const noexcept {

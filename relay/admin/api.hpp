@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -12,6 +13,8 @@
 #include <boost/system/result.hpp>
 
 #include "policy/decide.hpp"
+#include "policy/login_guard.hpp"
+#include "relay/backup/backup.hpp"
 #include "relay/spool/spool.hpp"
 
 namespace postern::auth {
@@ -22,6 +25,8 @@ class Stream;
 }
 
 namespace postern::relay::admin {
+
+class ImportDesk;
 
 enum class Surface : std::uint8_t {
     socket,  ///< The Unix socket, or the CLI on a stopped relay: file rights have let it in.
@@ -60,6 +65,13 @@ struct Problem {
                        ///< not_ready internal
     std::string detail;
     std::string field;  ///< The field that is wrong; may be empty.
+    /// Of a file that was sent: the lines that are wrong, the first ones.
+    struct Line {
+        std::size_t line = 0;
+        std::string what;
+        std::string right;
+    };
+    std::vector<Line> lines;
 
     Problem() = default;
     // No aggregate: C++20 would make one of a lone number, and a result of a number would be
@@ -85,7 +97,9 @@ struct Ports {
     auth::AccountStore* accounts = nullptr;
     Spool* spool = nullptr;
     event::Stream* events = nullptr;
-    std::string journal;  ///< Folder of the journal, STATE/events.
+    policy::LoginGuard* guard = nullptr;
+    std::function<void()> keep_guard;  ///< Writes down what the guard knows. Blocks.
+    std::string journal;               ///< Folder of the journal, STATE/events.
     std::function<void()>
         flush;  ///< What has happened is in the journal once it returns; empty: it always is.
     std::function<ReloadOutcome()> reload;
@@ -104,14 +118,19 @@ struct Ports {
     /// How long a message's life may be looked up; empty: as long as the journal has it.
     std::function<std::chrono::milliseconds()> trace_retention;
     std::function<std::chrono::system_clock::time_point()> now = &std::chrono::system_clock::now;
+    std::function<std::chrono::steady_clock::time_point()> steady = &std::chrono::steady_clock::now;
     std::string version, commit, built;
+    /// Makes a backup in that folder; what the client is told. Blocks, for hours where the journal
+    /// is long.
+    std::function<relay::backup::Outcome(const std::string& to)> backup;
+    std::shared_ptr<ImportDesk> imports;  ///< Null: the API makes one.
 };
 
 /// The admin API, free of any transport. Synchronous; it may block on files: never call it on a
 /// network thread. Thread-safe as far as its ports are.
 class Api {
   public:
-    explicit Api(Ports ports) : ports_(std::move(ports)) {}
+    explicit Api(Ports ports);
     /// Never throws.
     [[nodiscard]] Response handle(const Request& request) const noexcept;
 

@@ -11,8 +11,12 @@ namespace postern::relay::admin {
 /// methods.
 [[nodiscard]] Checked<Answer> account_endpoint(const Ports& ports, const Request& request,
                                                std::span<const std::string> rest);
+/// POST /account/import
+[[nodiscard]] Checked<Answer> import_endpoint(const Ports& ports, const Request& request);
 [[nodiscard]] Checked<Answer> customer_endpoint(const Ports& ports, const Request& request,
                                                 std::span<const std::string> rest);
+[[nodiscard]] Checked<Answer> login_endpoint(const Ports& ports, const Request& request,
+                                             std::span<const std::string> rest);
 [[nodiscard]] Checked<Answer> queue_endpoint(const Ports& ports, const Request& request,
                                              std::span<const std::string> rest);
 [[nodiscard]] Checked<Answer> trace_endpoint(const Ports& ports, const Request& request,

@@ -137,6 +137,8 @@ Response problem(const Problem& p) {
     out["detail"] = p.detail;
     out["code"] = p.code;
     if (!p.field.empty()) out["field"] = p.field;
+    for (const Problem::Line& one : p.lines)
+        out["lines"].push_back({{"line", one.line}, {"what", one.what}, {"right", one.right}});
     return {p.status, "application/problem+json", dump(out) + "\n"};
 }
 

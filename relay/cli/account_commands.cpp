@@ -218,6 +218,7 @@ void add_account_commands(CLI::App& root, Context& context) {
     set.callback([=, &context] { context.chosen = [=] { return commands->set(*wanted); }; });
 
     add_credential_commands(account, context);
+    add_import_commands(account, context);
 
     CLI::App& passwd =
         *command(account, "passwd",

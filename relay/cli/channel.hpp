@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@ struct Call {
     admin::Query query;
     Json body;  ///< Null: none.
     std::string reason;
+    std::chrono::seconds patience{120};  ///< For the answer of a running relay.
 
     /// "/api/v1/account/ann%40example.net?limit=5"
     [[nodiscard]] std::string target() const;

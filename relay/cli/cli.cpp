@@ -77,8 +77,10 @@ Exit parse_and_run(int argc, const char* const* argv, const Programs& programs) 
     add_service_commands(root, context);
     add_account_commands(root, context);
     add_customer_commands(root, context);
+    add_login_commands(root, context);
     add_queue_commands(root, context);
     add_journal_commands(root, context);
+    add_backup_command(root, context);
     try {
         root.parse(argc, argv);
     } catch (const CLI::CallForHelp& e) {

@@ -14,6 +14,9 @@ struct Programs {
     std::function<int(ServeOptions)> serve;
     std::function<std::vector<config::Finding>(const config::Config&)> check_upstreams;
     std::function<std::vector<config::Finding>(const config::Config&)> check_listeners;
+    std::function<std::vector<config::Finding>(const config::Config&)> check_accounts;
+    std::function<std::vector<config::Finding>(const config::Config&, config::Reach)>
+        check_token_keys;
     std::function<std::vector<config::Finding>(const config::Config&)> check_logins;
     std::function<int(const sink::SinkOptions&)> sink;
 };

@@ -25,11 +25,18 @@ config::ConfigPtr Context::load(config::Need need) const {
     return loaded.config;
 }
 
-namespace {
+Exit Context::converse(Way way, config::Need need,
+                       const std::function<Exit(Channel&)>& talk) const {
+    const auto config = load(need);
+    if (!config) return Exit::usage;
+    Exit exit = Exit::done;
+    const auto channel = open_channel(*config, way, out, exit);
+    return channel ? talk(*channel) : exit;
+}
 
-/// The answer's JSON; empty with the fault told and its code in `exit`.
-std::optional<Json> ask(Channel& channel, const Call& call, const std::string& subject,
-                        const Output& out, Exit& exit) {
+std::optional<Json> Context::ask(Channel& channel, Call call, const std::string& subject,
+                                 Exit& exit) const {
+    call.reason = reason;
     const auto answer = channel.send(call);
     if (!answer) {
         exit = out.fault(Exit::unreachable, "the relay did not answer",
@@ -48,34 +55,32 @@ std::optional<Json> ask(Channel& channel, const Call& call, const std::string& s
     return parsed;
 }
 
-}  // namespace
-
 Exit Context::perform(Way way, config::Need need, const std::string& subject, Call call,
                       const std::function<Exit(const Json&)>& show) const {
-    const auto config = load(need);
-    if (!config) return Exit::usage;
-    Exit exit = Exit::done;
-    const auto channel = open_channel(*config, way, out, exit);
-    if (!channel) return exit;
-    call.reason = reason;
-    const auto answer = ask(*channel, call, subject, out, exit);
-    return answer ? show(*answer) : exit;
+    return converse(way, need, [&](Channel& channel) {
+        Exit exit = Exit::done;
+        const auto answer = ask(channel, std::move(call), subject, exit);
+        return answer ? show(*answer) : exit;
+    });
 }
 
 Exit Context::each(Way way, config::Need need, const std::string& subject, Call call,
                    std::size_t limit, const std::function<void(const Json&)>& item) const {
+    return converse(way, need, [&](Channel& channel) {
+        return each(channel, subject, std::move(call), limit, item);
+    });
+}
+
+Exit Context::each(Channel& channel, const std::string& subject, Call call, std::size_t limit,
+                   const std::function<void(const Json&)>& item) const {
     constexpr std::size_t page = 1000;
-    const auto config = load(need);
-    if (!config) return Exit::usage;
-    Exit exit = Exit::done;
-    const auto channel = open_channel(*config, way, out, exit);
-    if (!channel) return exit;
     std::size_t seen = 0;
     while (true) {
         call.query.erase("limit");
         call.query.emplace("limit",
                            std::to_string(limit == 0 ? page : std::min(page, limit - seen)));
-        const auto answer = ask(*channel, call, subject, out, exit);
+        Exit exit = Exit::done;
+        const auto answer = ask(channel, call, subject, exit);
         if (!answer) return exit;
         for (const Json& one : answer->value("items", Json::array())) item(one);
         seen += answer->value("items", Json::array()).size();

@@ -27,11 +27,19 @@ struct Context {
     [[nodiscard]] config::ConfigPtr load(config::Need need) const;
     [[nodiscard]] bool file_named() const;
 
+    /// Opens the way that fits and lets `talk` speak there; faults are told.
+    Exit converse(Way way, config::Need need, const std::function<Exit(Channel&)>& talk) const;
     /// Sends `call` on the way that fits and hands the answer's JSON to `show`; faults are told.
     Exit perform(Way way, config::Need need, const std::string& subject, Call call,
                  const std::function<Exit(const Json&)>& show) const;
+    /// The answer's JSON; unset with the fault told and its code in `exit`.
+    [[nodiscard]] std::optional<Json> ask(Channel& channel, Call call, const std::string& subject,
+                                          Exit& exit) const;
     /// As `perform`, through all pages of a list (`limit` 0: the whole of it): `item` sees each.
     Exit each(Way way, config::Need need, const std::string& subject, Call call, std::size_t limit,
+              const std::function<void(const Json&)>& item) const;
+    /// The same where the way is open.
+    Exit each(Channel& channel, const std::string& subject, Call call, std::size_t limit,
               const std::function<void(const Json&)>& item) const;
 };
 
@@ -49,7 +57,10 @@ struct SelectorOptions {
 void add_account_commands(CLI::App& root, Context& context);
 /// Below `account`.
 void add_credential_commands(CLI::App& account, Context& context);
+void add_import_commands(CLI::App& account, Context& context);
+void add_backup_command(CLI::App& root, Context& context);
 void add_customer_commands(CLI::App& root, Context& context);
+void add_login_commands(CLI::App& root, Context& context);
 void add_queue_commands(CLI::App& root, Context& context);
 void add_journal_commands(CLI::App& root, Context& context);
 void add_service_commands(CLI::App& root, Context& context);

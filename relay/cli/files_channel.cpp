@@ -53,6 +53,14 @@ class FilesChannel final : public Channel {
         };
         ports.device_listeners = [names = config::device_listeners(config)] { return names; };
         ports.separator = [c = config.auth.credential_separator.front()] { return c; };
+        const auto maker = std::make_shared<backup::Maker>(
+            backup::Source{.state = config.server.state,
+                           .accounts = *accounts_,
+                           .flush = {},
+                           .stopping = {},
+                           .version = std::string(process::version()),
+                           .commit = std::string(process::commit())});
+        ports.backup = [maker](const std::string& to) { return maker->make(to); };
         ports.version = process::version();
         ports.commit = process::commit();
         ports.built = process::built();

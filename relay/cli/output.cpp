@@ -69,6 +69,12 @@ void Output::text(std::string_view value) const {
     write(stdout, for_terminal(value) + "\n");
 }
 
+void Output::json_part(std::string_view before, const Json& value, std::string_view after) const {
+    std::string out(before);
+    if (!value.is_null()) out += dump_for_terminal(value);
+    write(stdout, out.append(after));
+}
+
 void Output::note(std::string_view value) const {
     write(stderr, for_terminal(value) + "\n");
 }
@@ -141,6 +147,13 @@ Exit Output::problem(std::string_view subject, const Json& object) const {
     } else {
         const std::string detail = object.value("detail", "the answer was no problem object");
         const std::string field = object.value("field", "");
+        for (const Json& line : object.value("lines", Json::array())) {
+            if (!line.is_object()) continue;
+            write(stderr, fmt::format("postern: {}:{}: {}: {}\n", for_terminal(subject),
+                                      line.value("line", std::size_t{0}),
+                                      for_terminal(line.value("what", "")),
+                                      for_terminal(line.value("right", ""))));
+        }
         const bool lines = detail.find('\n') != std::string::npos;
         if (lines) {
             std::string_view rest = detail;

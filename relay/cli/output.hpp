@@ -24,6 +24,8 @@ class Output {
     void text(std::string_view value) const;
     /// A secret, as it is.
     void secret(std::string_view value) const;
+    /// Part of a result that is JSON as a whole.
+    void json_part(std::string_view before, const Json& value, std::string_view after) const;
     /// A word beside the result, on stderr.
     void note(std::string_view value) const;
     /// Columns as wide as their widest cell; the head in capitals.

@@ -1,6 +1,9 @@
 // postern serve, check, reload, version, sink
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "relay/cli/commands.hpp"
 #include "relay/process/privileges.hpp"
 #include "relay/process/version.hpp"
@@ -41,6 +44,7 @@ Exit check(Context& c, bool offline) {
     options.offline = offline;
     options.upstreams = c.programs.check_upstreams;
     options.listeners = c.programs.check_listeners;
+    options.token_keys = c.programs.check_token_keys;
     options.logins = c.programs.check_logins;
     if (loaded.config) {
         const auto& server = loaded.config->server;
@@ -52,7 +56,15 @@ Exit check(Context& c, bool offline) {
             options.user_fault = choice.error().message();
         }
     }
-    const auto findings = config::check(loaded, options);
+    auto findings = config::check(loaded, options);
+    // Last, for as root it becomes the user that `serve` becomes.
+    if (loaded.config && options.user_fault.empty()) {
+        const auto& server = loaded.config->server;
+        const auto choice = process::choose_user(server.user, server.state);
+        if (choice && process::become(choice->user))
+            std::ranges::move(c.programs.check_accounts(*loaded.config),
+                              std::back_inserter(findings));
+    }
     for (const config::Finding& finding : findings) print(c.out, finding);
     return config::any_failed(findings) ? Exit::refused : Exit::done;
 }

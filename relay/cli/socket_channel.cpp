@@ -18,7 +18,6 @@ using Local = asio::local::stream_protocol;
 using Stream = beast::basic_stream<Local, asio::any_io_executor>;
 
 constexpr std::chrono::seconds connect_deadline{5};
-constexpr std::chrono::seconds answer_deadline{120};
 constexpr std::uint64_t largest_answer = 512ULL << 20U;
 
 class SocketChannel final : public Channel {
@@ -67,7 +66,7 @@ class SocketChannel final : public Channel {
             request.body() = admin::dump(call.body);
         }
         request.prepare_payload();
-        stream_.expires_after(answer_deadline);
+        stream_.expires_after(call.patience);
         const auto [write_error, written] = co_await http::async_write(stream_, request, as_value);
         if (write_error) co_return;
         http::response_parser<http::string_body> parser;

@@ -99,6 +99,11 @@ std::vector<Finding> check(const Loaded& loaded, const CheckOptions& options) {
     check_descriptors(config, out);
     check_clock(out);
     if (options.listeners) std::ranges::move(options.listeners(config), std::back_inserter(out));
+    if (options.token_keys) {
+        std::ranges::move(
+            options.token_keys(config, options.offline ? Reach::offline : Reach::network),
+            std::back_inserter(out));
+    }
     if (options.logins) std::ranges::move(options.logins(config), std::back_inserter(out));
     if (options.offline) return out;
     for (const Upstream& upstream : config.upstream) {

@@ -17,7 +17,7 @@ enum class Status : std::uint8_t { ok, warn, fail };
 /// One line of `postern check`.
 struct Finding {
     std::string check;  ///< "file", "rights", "certificate", "dns", "upstream", "listen", "state",
-                        ///< "spool", "clock", "geoip", "devices"
+                        ///< "spool", "clock", "accounts", "oauth", "geoip", "devices"
     Status status = Status::ok;
     std::string text;
     std::string fix;  ///< What to do; empty when ok.
@@ -32,8 +32,13 @@ struct RunsAs {
     std::vector<std::uint32_t> groups;
 };
 
+enum class Reach : std::uint8_t {
+    offline,  ///< No DNS, no connection.
+    network,
+};
+
 struct CheckOptions {
-    bool offline = false;  ///< No DNS, no connection.
+    bool offline = false;  ///< Reach::offline
     RunsAs user;
     std::string user_warning;  ///< Not empty: nobody was named, and it is `nobody`.
     std::string user_fault;    ///< Not empty: there is no such user.
@@ -42,6 +47,8 @@ struct CheckOptions {
     std::function<std::vector<Finding>(const Config&)> upstreams;
     /// Tries to listen where `serve` would. Blocks. Null: left out.
     std::function<std::vector<Finding>(const Config&)> listeners;
+    /// Reads or fetches the keys of tokens. Blocks. Null: left out.
+    std::function<std::vector<Finding>(const Config&, Reach)> token_keys;
     /// Looks at what logins rest on: the account store, files. Blocks. Null: left out.
     std::function<std::vector<Finding>(const Config&)> logins;
 };

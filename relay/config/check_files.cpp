@@ -157,6 +157,9 @@ void check_rights(const Config& config, const RunsAs& user, std::vector<Finding>
         check_readable("password of upstream " + upstream.name, upstream.password_file,
                        fmt::format("chown {} {}", user.name, upstream.password_file), user, out);
     }
+    const std::string& keys = config.auth.oauth.jwks.file;
+    if (config.takes_tokens())
+        check_readable("key set", keys, fmt::format("chmod o+r {}", keys), user, out);
     for (const std::string& file : config.login_guard.geoip) {
         // Read once the user is become, at the start already.
         const std::string reason = why_not(file, user, read_right);

@@ -25,6 +25,12 @@ const std::string& Config::admin_socket() const {
     return it == server.admin.end() ? none : it->path;
 }
 
+bool Config::takes_tokens() const {
+    return std::ranges::any_of(auth.mechanisms, [](const std::string& mechanism) {
+        return mechanism == "OAUTHBEARER" || mechanism == "XOAUTH2";
+    });
+}
+
 std::vector<std::string> device_listeners(const Config& config) {
     std::vector<std::string> out;
     for (const Listen& listen : config.server.listen) {

@@ -97,16 +97,42 @@ struct Message {
 
 enum class AuthBackend : std::uint8_t { embedded };
 
+/// Where the keys stand that tokens are checked with: a URL, or a file.
+struct KeySetPlace {
+    std::string url;   ///< As written; empty: a file, or nothing.
+    std::string host;  ///< Of the URL: a name, or an IP literal without brackets.
+    std::uint16_t port = 443;
+    std::string target;       ///< "/jwks", with its query.
+    bool clear_text = false;  ///< http: loopback alone.
+    std::string file;
+    [[nodiscard]] bool empty() const noexcept { return url.empty() && file.empty(); }
+    bool operator==(const KeySetPlace&) const = default;
+};
+
+struct OAuth {
+    std::string issuer;
+    std::string audience;
+    KeySetPlace jwks;
+    std::string claim = "email";
+    bool operator==(const OAuth&) const = default;
+};
+
 struct Auth {
     /// Names as SASL writes them, best first.
     std::vector<std::string> mechanisms = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"};
     AuthBackend backend = AuthBackend::embedded;
     std::uint32_t scram_iterations = 4096;  ///< 4096 to 65536
+    /// SCRAM is offered though some accounts have nothing but an imported hash.
+    bool scram_beside_crypt = false;
+    /// Least time of a failing login where the work itself would tell who exists.
+    Duration failure_floor = std::chrono::milliseconds(500);
     /// One character, between an account's name and a credential's in a login name.
     std::string credential_separator = "+";
+    OAuth oauth;
 };
 
 struct LoginGuard {
+    Duration known_for = std::chrono::hours(24 * 30);  ///< Whole seconds.
     /// MaxMind files: networks (ASN), countries.
     std::vector<std::string> geoip;
 };
@@ -214,6 +240,8 @@ struct Config {
 
     /// The Unix socket that the CLI speaks to.
     [[nodiscard]] const std::string& admin_socket() const;
+    /// OAUTHBEARER or XOAUTH2 is offered somewhere.
+    [[nodiscard]] bool takes_tokens() const;
 };
 
 using ConfigPtr = std::shared_ptr<const Config>;

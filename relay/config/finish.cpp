@@ -163,6 +163,25 @@ class Finish {
         if (mechanisms.empty())
             fault("auth.mechanisms",
                   "no mechanism; write at least one, like \"PLAIN\", or leave the key out");
+        oauth();
+    }
+
+    void oauth() {
+        if (!c_.takes_tokens() || !strict()) return;
+        constexpr std::string_view asked = "not set, but OAUTHBEARER or XOAUTH2 is offered; write";
+        if (!given("auth.oauth.issuer")) {
+            fault("auth.oauth.issuer",
+                  fmt::format("{} who signs the tokens, as they say it in iss", asked));
+        }
+        if (!given("auth.oauth.audience")) {
+            fault("auth.oauth.audience",
+                  fmt::format("{} whom the tokens are for, as they say it in aud", asked));
+        }
+        if (!given("auth.oauth.jwks")) {
+            fault("auth.oauth.jwks", fmt::format("{} where the issuer's keys are, like "
+                                                 "\"https://a.example/jwks\", or a file",
+                                                 asked));
+        }
     }
 
     void delivery() {

@@ -119,6 +119,17 @@ void Text::read(Reading& r, const Node& node, const std::string& key, std::strin
     out = std::move(*text);
 }
 
+void Word::read(Reading& r, const Node& node, const std::string& key, std::string& out) const {
+    std::string text;
+    Text{}.read(r, node, key, text);
+    if (text.empty()) {
+        if (node.text.empty())
+            r.fault(node.where, key, "is empty; write something, or leave it out");
+        return;
+    }
+    out = std::move(text);
+}
+
 void Path::read(Reading& r, const Node& node, const std::string& key, std::string& out) const {
     const auto text = text_of(r, node, key, "the path of a file");
     if (!text) return;

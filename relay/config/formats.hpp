@@ -20,6 +20,11 @@ struct Text {
     void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
 };
 
+/// Text that says something: not empty.
+struct Word {
+    void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
+};
+
 /// A file or folder; relative ones start at the configuration's folder.
 struct Path {
     void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
@@ -96,6 +101,10 @@ struct Target {
 };
 struct Mechanism {
     void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
+};
+/// "https://a.example/jwks", or a file.
+struct KeySetAt {
+    void read(Reading& r, const Node& node, const std::string& key, KeySetPlace& out) const;
 };
 struct Separator {
     void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;

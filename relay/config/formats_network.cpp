@@ -201,10 +201,10 @@ void Target::read(Reading& r, const Node& node, const std::string& key, LogTarge
 }
 
 void Mechanism::read(Reading& r, const Node& node, const std::string& key, std::string& out) const {
-    static const std::vector<std::string_view> known = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256",
-                                                        "PLAIN", "LOGIN"};
+    static const std::vector<std::string_view> known = {
+        "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"};
     static const std::vector<std::string_view> later = {"SCRAM-SHA-1", "SCRAM-SHA-1-PLUS",
-                                                        "EXTERNAL", "OAUTHBEARER", "XOAUTH2"};
+                                                        "EXTERNAL"};
     const auto text = text_of(r, node, key, "a mechanism like \"PLAIN\"");
     if (!text) return;
     std::string upper = *text;

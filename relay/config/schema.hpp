@@ -87,6 +87,14 @@ void describe(V& v, Section<Message>) {
 }
 
 template <typename V>
+void describe(V& v, Section<OAuth>) {
+    v.key("issuer", &OAuth::issuer, formats::Word{}, Reload::connection);
+    v.key("audience", &OAuth::audience, formats::Word{}, Reload::connection);
+    v.key("jwks", &OAuth::jwks, formats::KeySetAt{}, Reload::connection);
+    v.key("claim", &OAuth::claim, formats::Word{}, Reload::connection);
+}
+
+template <typename V>
 void describe(V& v, Section<Auth>) {
     using enum Reload;
     v.key("mechanisms", &Auth::mechanisms, formats::ListOf{formats::Mechanism{}, 16}, connection);
@@ -96,12 +104,15 @@ void describe(V& v, Section<Auth>) {
           restart);
     v.key("scram_iterations", &Auth::scram_iterations, formats::Count{4096, 65536}, connection);
     v.key("credential_separator", &Auth::credential_separator, formats::Separator{}, connection);
-    v.later("scram_beside_crypt failure_floor options oauth external");
+    v.key("scram_beside_crypt", &Auth::scram_beside_crypt, formats::Flag{}, connection);
+    v.key("failure_floor", &Auth::failure_floor, formats::Span{0ms, 10s}, connection);
+    v.table("oauth", &Auth::oauth);
+    v.later("options external");
 }
 
 template <typename V>
 void describe(V& v, Section<LoginGuard>) {
-    v.later("known_for");
+    v.key("known_for", &LoginGuard::known_for, formats::Span{1h, 24h * 3660}, Reload::live);
     v.key("geoip", &LoginGuard::geoip, formats::ListOf{formats::Path{}, 8}, Reload::live);
 }
 

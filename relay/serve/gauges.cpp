@@ -84,6 +84,15 @@ void Server::register_gauges() {
     metrics_->ask(Kind::gauge, "pool_queue", "Jobs that wait for a pool.", [this] {
         return std::vector<Sample>{{{{"pool", "auth"}}, static_cast<double>(auth_pool_->queued())}};
     });
+    metrics_->ask(Kind::gauge, "login_penalties", "Subjects in penalty.", [this] {
+        const auto now = guard_.penalties(std::chrono::steady_clock::now());
+        return std::vector<Sample>{{{{"kind", "source"}}, static_cast<double>(now.sources)},
+                                   {{{"kind", "account"}}, static_cast<double>(now.accounts)},
+                                   {{{"kind", "pair"}}, static_cast<double>(now.pairs)}};
+    });
+    metrics_->ask(Kind::gauge, "login_delayed", "Connections that wait in delay.", [this] {
+        return std::vector<Sample>{{{}, static_cast<double>(guard_.delayed())}};
+    });
     metrics_->ask(Kind::gauge, "body_memory_bytes", "Memory claimed by message bodies.", [this] {
         return std::vector<Sample>{{{}, static_cast<double>(bodies_.used())}};
     });

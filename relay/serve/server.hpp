@@ -21,8 +21,11 @@
 #include "relay/event/metrics.hpp"
 #include "relay/event/recorder.hpp"
 #include "relay/event/stream.hpp"
+#include "relay/guard/attack_alerts.hpp"
+#include "relay/guard/guard_file.hpp"
 #include "relay/net/file_watch.hpp"
 #include "relay/net/listener.hpp"
+#include "relay/oauth/key_fetcher.hpp"
 #include "relay/process/lock.hpp"
 #include "relay/process/systemd.hpp"
 #include "relay/serve.hpp"
@@ -85,7 +88,12 @@ class Server {
     [[nodiscard]] awaitable<void> drain();
     void look_after_alerts();
     void look_after_certificates();
+    void keep_guard();
+    /// Logins before that make nobody known any more.
+    [[nodiscard]] std::chrono::system_clock::time_point known_since() const;
     void watch_certificates();
+    /// Fetches or watches the keys of the snapshot in force.
+    void tend_token_keys();
     [[nodiscard]] std::vector<std::string> unready() const;
     [[nodiscard]] admin::Ports admin_ports();
 
@@ -109,6 +117,10 @@ class Server {
     std::unique_ptr<auth::AuthPool> auth_pool_;
     std::shared_ptr<const auth::AccountStore::Listener> subscription_;
     policy::LoginGuard guard_;
+    std::unique_ptr<GuardFile> guard_file_;
+    std::unique_ptr<AttackAlerts> attacks_;
+    std::atomic<bool> guard_file_failing_{false};
+    const GuardFile::Now began_;
     policy::LoginWatch watch_;
     policy::LimitStore limits_;
 
@@ -134,6 +146,8 @@ class Server {
     std::unique_ptr<admin::Server> admin_;
     std::unique_ptr<net::TaskGroup> chores_;
     std::unique_ptr<net::FileWatch> watch_;
+    std::unique_ptr<net::FileWatch> key_watch_;
+    std::shared_ptr<oauth::KeyFetcher> key_fetcher_;
     asio::signal_set signals_{house_};
     asio::steady_timer tick_{house_};
     asio::steady_timer probe_tick_{house_};

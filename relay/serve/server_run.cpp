@@ -59,6 +59,7 @@ int Server::run() {
         return read.has_value();
     });
     watch_certificates();
+    tend_token_keys();
     start_listening();
     listening_.store(true);
     events_->log(event::Level::info, "serve",
@@ -71,8 +72,8 @@ int Server::run() {
     offload_.join();
     runner_ready_.store(nullptr);
     spool_->stop();
-    const auto keep = std::chrono::system_clock::now() - policy::LoginGuard::Settings{}.known_for;
-    if (!accounts_->flush(keep))
+    keep_guard();
+    if (!accounts_->flush(known_since()))
         events_->log(event::Level::error, "auth", "last logins could not be written");
     events_->log(event::Level::info, "serve", "stopped");
     recorder_->stop();
@@ -158,6 +159,8 @@ awaitable<void> Server::drain() {
     }
     admin_->stop();
     watch_->stop();
+    if (key_watch_) key_watch_->stop();
+    if (key_fetcher_) key_fetcher_->stop();
     tick_.cancel();
     probe_tick_.cancel();
     house_.stop();
@@ -187,16 +190,39 @@ awaitable<void> Server::housekeeping() {
         steady = steady_now;
         look_after_alerts();
         if (++ticks % 6 == 0) {  // twice a minute
-            (void)co_await net::offload(offload_, [this] {
-                const auto keep =
-                    std::chrono::system_clock::now() - policy::LoginGuard::Settings{}.known_for;
-                return accounts_->flush(keep).has_value();
-            });
+            (void)co_await net::offload(
+                offload_, [this] { return accounts_->flush(known_since()).has_value(); });
+            co_await net::offload(offload_, [this] { attacks_->sweep(guard_, clock::now()); });
             // Handshakes by the hundred leave their memory in the allocator.
             co_await net::offload(offload_, [] { ::malloc_trim(0); });
         }
+        if (ticks % 12 == 0) co_await net::offload(offload_, [this] { keep_guard(); });
         if (ticks % 720 == 1) look_after_certificates();
     }
+}
+
+/// On any thread but a network's.
+void Server::keep_guard() {
+    const auto error = guard_file_->save(guard_, {});
+    if (error && !guard_file_failing_.exchange(true)) {
+        events_->log(event::Level::error, "guard",
+                     fmt::format("{}/guard.snap cannot be written: {}; penalties will not "
+                                 "survive a restart",
+                                 config_->server.state, error.message()));
+    }
+    if (!error) guard_file_failing_.store(false);
+}
+
+std::chrono::system_clock::time_point Server::known_since() const {
+    // A clock that was set ahead must not make everybody a stranger: no more time went by than the
+    // steady clock saw.
+    const auto passed = clock::now() - began_.steady;
+    const auto latest = began_.wall + passed + std::chrono::hours(1);
+    const SnapshotPtr now = current_.get();
+    const auto known_for = (now ? *now->config : *config_).login_guard.known_for;
+    return std::min(std::chrono::system_clock::now(),
+                    std::chrono::time_point_cast<std::chrono::system_clock::duration>(latest)) -
+           known_for;
 }
 
 awaitable<void> Server::probe_paths() {
@@ -314,7 +340,7 @@ admin::ReloadOutcome Server::reload_on_house() {
     spool_->set_reserve(now.spool.reserve);
     recorder_->set_keep_free(journal_floor(now.spool.reserve));
     recorder_->set_retention(std::chrono::duration_cast<seconds>(now.log.event_retention));
-    guard_.set({.mode = (*snapshot)->policy.rules[policy::Rule::login_guard]});
+    guard_.set(guard_settings(now));
     if (parts.before->config->login_guard.geoip != now.login_guard.geoip)
         asio::post(offload_, [this, geo = (*snapshot)->geo] { load_watch(geo); });
     if (resolvers) {
@@ -327,6 +353,7 @@ admin::ReloadOutcome Server::reload_on_house() {
         events_->log(event::Level::warning, "configuration", notice);
     for (const config::Difference& change : changes) outcome.changed.push_back(change.key);
     watch_certificates();
+    tend_token_keys();
     look_after_certificates();
     outcome.ok = true;
     events_->emit(event::Reload{.result = "ok", .error = ""});
@@ -370,6 +397,8 @@ admin::Ports Server::admin_ports() {
     out.accounts = accounts_.get();
     out.spool = spool_.get();
     out.events = events_.get();
+    out.guard = &guard_;
+    out.keep_guard = [this] { keep_guard(); };
     out.journal = config_->server.state + "/events";
     out.flush = [this] { (void)recorder_->flush(); };
     out.reload = [this] { return reload(); };
@@ -388,6 +417,14 @@ admin::Ports Server::admin_ports() {
                                 which, reason);
     };
     out.trace_retention = [this] { return current_.get()->config->message.trace_retention; };
+    const auto maker = std::make_shared<backup::Maker>(
+        backup::Source{.state = config_->server.state,
+                       .accounts = *accounts_,
+                       .flush = [this] { (void)recorder_->flush(); },
+                       .stopping = [this] { return draining_.load(); },
+                       .version = std::string(process::version()),
+                       .commit = std::string(process::commit())});
+    out.backup = [maker](const std::string& to) { return maker->make(to); };
     out.version = std::string(process::version());
     out.commit = std::string(process::commit());
     out.built = std::string(process::built());

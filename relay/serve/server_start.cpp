@@ -44,6 +44,12 @@ double random_share() {
     return static_cast<double>(bits) / 4294967296.0;
 }
 
+std::uint64_t random_seed() {
+    std::uint64_t bits = 0;
+    (void)RAND_bytes(reinterpret_cast<unsigned char*>(&bits), sizeof bits);
+    return bits;
+}
+
 std::size_t threads_of(const config::Config& config) {
     if (config.server.threads > 0) return config.server.threads;
     return std::max(1U, std::thread::hardware_concurrency());
@@ -72,7 +78,7 @@ Server::Server(ServeOptions options, process::Notifier notifier)
     : options_(std::move(options)),
       notifier_(std::move(notifier)),
       config_(options_.loaded.config),
-      guard_(),
+      guard_({}, {}, random_seed()),
       tickets_(net::make_ticket_keys()) {}
 
 Server::~Server() = default;
@@ -104,7 +110,6 @@ Started Server::start() {
     current_.set(*snapshot);
     warn_of_plans(**snapshot);
     load_watch((*snapshot)->geo);
-    guard_.set({.mode = (*snapshot)->policy.rules[policy::Rule::login_guard]});
     make_services();
     for (std::size_t i = 0; i < threads; ++i) {
         threads_.push_back(
@@ -267,8 +272,8 @@ Started Server::open_accounts() {
     auth_pool_ = std::make_unique<auth::AuthPool>();
 
     const auto now = std::chrono::system_clock::now();
-    const policy::LoginGuard::Settings guard{};
-    if (const auto pairs = accounts_->known_pairs(now - guard.known_for)) {
+    guard_.set(guard_settings(*config_));
+    if (const auto pairs = accounts_->known_pairs(known_since())) {
         for (const auth::KnownPair& pair : *pairs) {
             guard_.load_known(
                 pair.source, pair.account,
@@ -276,6 +281,11 @@ Started Server::open_accounts() {
                 std::chrono::steady_clock::now());
         }
     }
+    files_ = posix_file_system();
+    guard_file_ = std::make_unique<GuardFile>(*files_, config_->server.state);
+    if (const auto problem = guard_file_->load(guard_, {}))
+        events_->log(event::Level::warning, "guard", *problem);
+    attacks_ = std::make_unique<AttackAlerts>(*events_);
     subscription_ = accounts_->subscribe([this](std::string_view account, auth::Change change) {
         account_changed(std::string(account), change);
     });
@@ -283,7 +293,6 @@ Started Server::open_accounts() {
 }
 
 Started Server::open_spool() {
-    files_ = posix_file_system();
     Spool::Settings settings;
     settings.path =
         config_->spool.path.empty() ? config_->server.state + "/spool" : config_->spool.path;
@@ -391,6 +400,7 @@ void Server::make_services() {
         .accounts = *accounts_,
         .auth_pool = *auth_pool_,
         .guard = guard_,
+        .attacks = *attacks_,
         .watch = watch_,
         .limits = limits_,
         .delivery = *delivery_,

@@ -114,6 +114,19 @@ made<PathSetPtr> make_paths(const config::Config& config, const SnapshotParts& p
     return PathSetPtr(std::move(set));
 }
 
+/// A file is read anew even where nothing changed but what is in it.
+made<oauth::TokenKeysPtr> make_token_keys(const config::Config& config,
+                                          const SnapshotParts& parts) {
+    if (!config.takes_tokens()) return oauth::TokenKeysPtr();
+    oauth::TokenKeysPtr keys = parts.before ? parts.before->tokens : nullptr;
+    if (!keys || keys->settings() != config.auth.oauth)
+        keys = std::make_shared<oauth::TokenKeys>(config.auth.oauth, *parts.events);
+    if (!keys->by_url()) {
+        if (const auto read = keys->read_file(); !read) return read.error();
+    }
+    return keys;
+}
+
 }  // namespace
 
 boost::system::result<net::TlsServerPtr, std::string> load_tls(
@@ -125,6 +138,12 @@ boost::system::result<net::TlsServerPtr, std::string> load_tls(
     auto tls = net::TlsServer::load(files, tickets);
     if (!tls) return tls.error().file + ": " + tls.error().what;
     return net::TlsServerPtr(*tls);
+}
+
+policy::LoginGuard::Settings guard_settings(const config::Config& config) {
+    return {.mode = mode_of(config.rules.login_guard),
+            .known_for =
+                std::chrono::duration_cast<std::chrono::seconds>(config.login_guard.known_for)};
 }
 
 boost::system::result<SnapshotPtr, std::string> make_snapshot(config::ConfigPtr config,
@@ -151,6 +170,9 @@ boost::system::result<SnapshotPtr, std::string> make_snapshot(config::ConfigPtr 
             return fmt::format("login_guard.geoip: {} {}", geo.error().file, geo.error().text);
         out->geo = *geo;
     }
+    auto tokens = make_token_keys(*config, parts);
+    if (!tokens) return tokens.error();
+    out->tokens = *tokens;
     out->config = std::move(config);
     if (parts.before) {
         for (const PathPtr& old : parts.before->paths->paths) {

@@ -19,6 +19,9 @@ struct SnapshotParts {
 [[nodiscard]] boost::system::result<net::TlsServerPtr, std::string> load_tls(
     const config::Config& config, const std::shared_ptr<net::TicketKeys>& tickets);
 
+/// What the login guard is told of a configuration.
+[[nodiscard]] policy::LoginGuard::Settings guard_settings(const config::Config& config);
+
 /// Loads certificates, makes the paths and the policy's settings. Error: a sentence that names the
 /// file and what is wrong with it.
 [[nodiscard]] boost::system::result<SnapshotPtr, std::string> make_snapshot(

@@ -8,6 +8,7 @@
 #include "policy/source.hpp"
 #include "relay/net/proxy.hpp"
 #include "relay/net/unmapped.hpp"
+#include "relay/session/sameness.hpp"
 #include "relay/session/transaction.hpp"
 
 namespace postern::relay {
@@ -166,6 +167,7 @@ awaitable<void> SessionDriver::converse() {
             co_await authenticate(std::move(*auth));
         } else if (std::holds_alternative<Session::AuthAborted>(action)) {
             exchange_.reset();
+            farewell_.reset();
             attempt_ = {};
             guarded_ = false;
         } else if (const auto* ask = std::get_if<Session::Ask>(&action)) {
@@ -266,6 +268,7 @@ awaitable<void> SessionDriver::read(Session::Read what) {
         unbroken_ = 0;
         co_await asio::post(lane_.context, asio::use_awaitable);
     }
+    if (account_name_.empty()) offer_mechanisms();
     machine_->feed(fresh);
 }
 
@@ -315,7 +318,8 @@ awaitable<void> SessionDriver::start_tls(net::TlsStart start) {
     // Every TLS connection has the hash of our certificate to bind to, so -PLUS can always be
     // served.
     mechanisms_ = snapshot_->config->auth.mechanisms;
-    machine_->tls_started(mechanisms_);
+    scram_withheld_ = withholds_scram(snapshot_->config->auth, services_.accounts, mechanisms_);
+    machine_->tls_started(scram_withheld_ ? without_scram(mechanisms_) : mechanisms_);
 }
 
 /// False: the session is to end.
@@ -334,6 +338,14 @@ void SessionDriver::offer() {
                          {.size = 0, .eight_bit_mime = true, .smtputf8 = false}),
                      .smtputf8 = now->paths->any_offers(
                          {.size = 0, .eight_bit_mime = false, .smtputf8 = true})});
+}
+
+/// Accounts come and change while a connection lasts.
+void SessionDriver::offer_mechanisms() {
+    if (mechanisms_.empty()) return;
+    const bool withheld = withholds_scram(snapshot_->config->auth, services_.accounts, mechanisms_);
+    if (withheld == std::exchange(scram_withheld_, withheld)) return;
+    machine_->change_mechanisms(withheld ? without_scram(mechanisms_) : mechanisms_);
 }
 
 void SessionDriver::drain_notes() {

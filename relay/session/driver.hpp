@@ -53,10 +53,12 @@ class SessionDriver {
     [[nodiscard]] bool too_slow();
     void drain_notes();
     void offer();
+    void offer_mechanisms();
 
     // login.cpp: who are you
     [[nodiscard]] awaitable<void> authenticate(proto::Session::Auth what);
     [[nodiscard]] awaitable<bool> pass_guard(const std::optional<proto::Secret>& response);
+    [[nodiscard]] awaitable<bool> have_keys(const std::optional<proto::Secret>& response);
     [[nodiscard]] awaitable<std::optional<auth::StepResult>> step(
         std::optional<proto::Secret> response);
     [[nodiscard]] awaitable<void> logged_in(auth::Success success);
@@ -66,6 +68,7 @@ class SessionDriver {
     [[nodiscard]] awaitable<bool> refresh_account();
     [[nodiscard]] bool still_stands(const auth::AccountRecord* now) const;
     [[nodiscard]] awaitable<result<auth::AccountPtr>> look_up(std::string name);
+    [[nodiscard]] std::chrono::milliseconds rest_of_floor() const;
     void login_unavailable(const std::string& why);
     void tell_login(bool ok, std::string result, const auth::Failure* failure);
 
@@ -98,7 +101,8 @@ class SessionDriver {
     std::string source_;
     std::string client_ip_;
     std::optional<proto::Session> machine_;
-    std::vector<std::string> mechanisms_;
+    std::vector<std::string> mechanisms_;  ///< Of this connection; EHLO may name fewer.
+    bool scram_withheld_ = false;
     std::optional<std::string> tls_version_;
 
     net::BlockPtr block_;  ///< Being read into; shared with the body's slices.
@@ -116,7 +120,10 @@ class SessionDriver {
     bool counted_ = false;
 
     std::unique_ptr<auth::Exchange> exchange_;
+    std::optional<proto::Reply>
+        farewell_;  ///< Of an AUTH that has failed: waits for the client's word to the challenge.
     std::string mechanism_;
+    SteadyTime check_began_;  ///< Of the login that is being judged.
     policy::LoginGuard::Attempt attempt_;
     std::string attempt_name_;
     bool guarded_ = false;

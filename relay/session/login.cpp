@@ -1,12 +1,15 @@
 // Who are you: SASL exchanges, with the login guard around them.
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
 #include <fmt/format.h>
 #include <boost/asio/async_result.hpp>
 
+#include "auth/login_name.hpp"
 #include "relay/session/driver.hpp"
+#include "relay/session/sameness.hpp"
 #include "relay/session/transaction.hpp"
 
 namespace postern::relay {
@@ -15,6 +18,8 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
+/// So long a login by token waits for keys that are being fetched.
+constexpr std::chrono::seconds key_patience{5};
 /// A login that waits longer than this for its turn on the pool is answered 454.
 constexpr std::chrono::seconds pool_patience{10};
 
@@ -45,6 +50,11 @@ std::optional<policy::Mode> guard_mode(const auth::AccountPtr& account) {
 }  // namespace
 
 awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
+    // It has failed already, and was counted: whatever the client answers to being told why.
+    if (auto said = std::exchange(farewell_, std::nullopt); said && what.mechanism.empty()) {
+        machine_->auth_failed(std::move(*said));
+        co_return;
+    }
     if (!what.mechanism.empty()) {
         mechanism_ = what.mechanism;
         guarded_ = false;
@@ -60,7 +70,8 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
             context.bindings.tls_exporter = stream_.channel_binding_exporter();
             context.bindings.tls_server_end_point = stream_.channel_binding_server_end_point();
         }
-        context.offered = mechanisms_;
+        context.offered = machine_->mechanisms();
+        if (snapshot_->tokens) context.tokens = snapshot_->tokens->authority();
         exchange_ = services_.sasl.begin(std::move(context));
     }
     if (!exchange_) {
@@ -68,8 +79,12 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
         co_return;
     }
     if (!co_await pass_guard(what.response)) co_return;
+    check_began_ = clock::now();
     std::optional<auth::StepResult> said = exchange_->try_quick(what.response);
-    if (!said) said = co_await step(std::move(what.response));
+    if (!said) {
+        if (!co_await have_keys(what.response)) co_return;
+        said = co_await step(std::move(what.response));
+    }
     if (aborted_) co_return;
     if (!said) {
         login_unavailable("overload");
@@ -113,6 +128,39 @@ awaitable<bool> SessionDriver::pass_guard(const std::optional<proto::Secret>& re
     }
 }
 
+/// Waits, where a token names a key that is not there, for the keys to be fetched. False: the
+/// answer has been given.
+awaitable<bool> SessionDriver::have_keys(const std::optional<proto::Secret>& response) {
+    const auto& tokens = snapshot_->tokens;
+    if (!tokens || !exchange_->lacks_key(response)) co_return true;
+    /// Shared with whoever fetches; touched on this thread alone.
+    struct Wait {
+        asio::steady_timer* timer = nullptr;
+        bool good = false;
+    };
+    const auto wait = std::make_shared<Wait>(&pause_);
+    const asio::any_io_executor home = co_await asio::this_coro::executor;
+    const auto asked = tokens->ask(clock::now(), [home, wait](bool good) {
+        asio::post(home, [wait, good] {
+            wait->good = good;
+            if (wait->timer != nullptr) wait->timer->cancel();
+        });
+    });
+    bool stays = true;
+    if (asked == oauth::TokenKeys::Asked::wait) {
+        stays = co_await pause(key_patience);
+        wait->timer = nullptr;
+    }
+    if (!stays) {
+        attempt_ = {};
+        machine_->auth_failed({421, "4.3.2", "closing", true});
+        co_return false;
+    }
+    if (asked == oauth::TokenKeys::Asked::settled || wait->good) co_return true;
+    login_unavailable("the keys of tokens are not to be had");
+    co_return false;
+}
+
 /// Does work that blocks on the auth pool. False: the pool is full, or it took too long; the work
 /// was not begun.
 awaitable<bool> SessionDriver::on_auth_pool(auth::AuthPool::Priority priority,
@@ -149,7 +197,10 @@ awaitable<std::optional<auth::StepResult>> SessionDriver::step(
     const auto priority = services_.guard.known_pair(source_, attempt_name_, clock::now())
                               ? auth::AuthPool::Priority::known
                               : auth::AuthPool::Priority::stranger;
-    (void)co_await on_auth_pool(priority, [&] { out = exchange_->step(response); });
+    (void)co_await on_auth_pool(priority, [&] {
+        check_began_ = clock::now();  // What it waited for its turn tells nothing.
+        out = exchange_->step(response);
+    });
     co_return out;
 }
 
@@ -176,7 +227,13 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
             co_return;
         }
     }
-    const auto guard = attempt_.succeeded(clock::now(), credential_.empty());
+    if (!success.notice.empty()) {
+        services_.events.log(event::Level::warning, "auth",
+                             "an imported hash could not be made a verifier, its next login "
+                             "tries again: " +
+                                 success.notice);
+    }
+    const auto guard = attempt_.succeeded(clock::now(), credential_);
     attempt_ = {};
     if (!account_ || account_->suspended) {
         tell_login(false, "failed", nullptr);
@@ -214,6 +271,11 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
 
 awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
     using Kind = auth::Failure::Kind;
+    // A failure counts against the credential that was named.
+    const std::string label =
+        auth::parse_login(exchange_->typed_name(),
+                          snapshot_->config->auth.credential_separator.front())
+            .label.value_or("");
     exchange_.reset();
     switch (failure.kind) {
         case Kind::malformed:
@@ -248,7 +310,8 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
             break;
     }
     const std::optional<std::uint64_t> hash = number_of(failure.secret_hash);
-    auto answer = attempt_.failed(hash, login_failures_, clock::now());
+    auto answer = attempt_.failed(hash, login_failures_, clock::now(), label);
+    services_.attacks.saw(answer.counts);
     ++login_failures_;
     tell_login(false, answer.delay.count() > 0 ? "delayed" : "failed", &failure);
     penalty_place_ = std::move(answer.place);
@@ -256,19 +319,33 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
         services_.events.emit(
             event::Verdict{.rule = "login_guard", .mode = "observe", .verdict = "delay"});
     }
+    const auto wait = answer.delay + rest_of_floor();
     if (answer.withhold) {
         // The wait hides how many guesses were right about the name.
-        if (answer.delay.count() > 0) (void)co_await pause(answer.delay);
+        if (wait.count() > 0) (void)co_await pause(wait);
         end_reason_ = "penalty";
         attempt_ = {};
         machine_->auth_failed(
             {421, "4.7.0", "too many failed logins from your address, try again later", true});
         co_return;
     }
-    if (answer.delay.count() > 0) (void)co_await pause(answer.delay);
+    if (wait.count() > 0) (void)co_await pause(wait);
     if (answer.close_after) end_reason_ = "failed logins";
     attempt_ = {};
+    if (!failure.challenge.empty() && !answer.close_after) {
+        farewell_ = wrong_credentials(false);
+        machine_->auth_challenge(failure.challenge);
+        co_return;
+    }
     machine_->auth_failed(wrong_credentials(answer.close_after));
+}
+
+/// What is left of the time that a failing login has to take.
+std::chrono::milliseconds SessionDriver::rest_of_floor() const {
+    const auto floor = failure_floor(snapshot_->config->auth, services_.accounts, mechanism_);
+    const auto left = floor - (clock::now() - check_began_);
+    return std::max(std::chrono::milliseconds(0),
+                    std::chrono::ceil<std::chrono::milliseconds>(left));
 }
 
 void SessionDriver::login_unavailable(const std::string& why) {

@@ -20,9 +20,11 @@
 #include "relay/delivery/delivery.hpp"
 #include "relay/event/event.hpp"
 #include "relay/geo/database.hpp"
+#include "relay/guard/attack_alerts.hpp"
 #include "relay/net/buffer_pool.hpp"
 #include "relay/net/task_group.hpp"
 #include "relay/net/tls.hpp"
+#include "relay/oauth/token_keys.hpp"
 #include "relay/session/body_budget.hpp"
 #include "relay/session/counts.hpp"
 #include "relay/spool/spool.hpp"
@@ -41,6 +43,7 @@ struct Snapshot {
     std::shared_ptr<const proto::SessionSettings> device_implicit;
     net::TlsServerPtr tls;
     PathSetPtr paths;
+    oauth::TokenKeysPtr tokens;  ///< Null: OAUTHBEARER and XOAUTH2 are not offered.
     geo::DatabasePtr geo;  ///< Null: none is configured.
 
     [[nodiscard]] const std::shared_ptr<const proto::SessionSettings>& settings_of(
@@ -76,6 +79,7 @@ struct Services {
     auth::AccountStore& accounts;
     auth::AuthPool& auth_pool;
     policy::LoginGuard& guard;
+    AttackAlerts& attacks;
     policy::LoginWatch& watch;
     policy::LimitStore& limits;
     Delivery& delivery;

@@ -1,5 +1,6 @@
 #include "auth/verifier.hpp"
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -81,6 +82,27 @@ TEST_CASE("fakes carry the round counts of real accounts in their proportion") {
     CHECK(seen.size() == 2);
     CHECK(seen[4096] > 650);
     CHECK(seen[4096] < 850);
+}
+
+TEST_CASE("fakes have salts as long as those of real accounts") {
+    const FakeVerifiers fakes("key");
+    const FakeVerifiers::Shares shares = {
+        {4096, 100}, {{4096, 12}, 100}, {{10000, max_salt_octets}, 100}};
+    std::map<FakeVerifiers::Shape, int> seen;
+    for (int i = 0; i < 1000; ++i) {
+        const std::string name = "user" + std::to_string(i);
+        const Verifier fake = fakes.of(name, shares, 65536);
+        ++seen[{fake.iterations, fake.salt.size()}];
+        CHECK(fake == fakes.of(name, shares, 65536));
+        // Whatever the length, the beginning stays.
+        const std::size_t both = std::min(fake.salt.size(), salt_octets);
+        CHECK(fake.salt.substr(0, both) == fakes.of(name, {}, 4096).salt.substr(0, both));
+    }
+    CHECK(seen.size() == 3);
+    for (const auto& [shape, count] : seen) {
+        CHECK(count > 250);
+        CHECK(count < 420);
+    }
 }
 
 TEST_CASE("generated passwords are long, plain to read and never the same") {

@@ -36,6 +36,8 @@ TEST_CASE("the least configuration loads and has the documented defaults") {
     CHECK(c.message.trace_retention == 24h * 90);
     CHECK(c.auth.mechanisms ==
           std::vector<std::string>{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"});
+    CHECK_FALSE(c.auth.scram_beside_crypt);
+    CHECK(c.auth.failure_floor == 500ms);
     CHECK(c.delivery.mode == DeliveryMode::cut_through);
     CHECK(c.delivery.cut_through_deadline == 20s);
     CHECK(c.delivery.retry.give_up == 24h * 4);
@@ -86,6 +88,8 @@ trace_retention = "30d"
 mechanisms = ["plain", "LOGIN", "PLAIN"]
 backend = "embedded"
 scram_iterations = 10000
+scram_beside_crypt = true
+failure_floor = "2s"
 credential_separator = "#"
 [delivery]
 mode = "spool"
@@ -154,6 +158,8 @@ event_retention = "7d"
     CHECK(c.message.received_client_ip);
     CHECK(c.auth.mechanisms == std::vector<std::string>{"PLAIN", "LOGIN"});
     CHECK(c.auth.scram_iterations == 10000);
+    CHECK(c.auth.scram_beside_crypt);
+    CHECK(c.auth.failure_floor == 2s);
     CHECK(c.auth.credential_separator == "#");
     CHECK(c.delivery.mode == DeliveryMode::spool);
     CHECK(c.delivery.cut_through_deadline == 1500ms);
@@ -214,10 +220,38 @@ TEST_CASE("the sample file is the defaults, and its keys all exist") {
         std::vector<std::string> examples;
         for (const Difference& d : differences(*sample.config, *full.config))
             examples.push_back(d.key);
-        CHECK(examples == std::vector<std::string>{"server.admin", "server.user", "server.contact",
-                                                   "tls.certificates", "upstream.0.ca",
-                                                   "upstream.0.username", "upstream.0.password"});
+        CHECK(examples ==
+              std::vector<std::string>{"server.admin", "server.user", "server.contact",
+                                       "tls.certificates", "auth.oauth.issuer",
+                                       "auth.oauth.audience", "auth.oauth.jwks", "upstream.0.ca",
+                                       "upstream.0.username", "upstream.0.password"});
     }
+}
+
+TEST_CASE("where the keys of tokens are: a URL in its parts, or a file") {
+    const auto place = [](const std::string& jwks) {
+        const auto loaded = load(least + R"([auth]
+mechanisms = ["PLAIN", "oauthbearer"]
+[auth.oauth]
+issuer = "https://a.example/"
+audience = "smtp"
+jwks = ")" + jwks + "\"\n");
+        REQUIRE(messages(loaded) == std::vector<std::string>());
+        CHECK(loaded.config->takes_tokens());
+        CHECK(loaded.config->auth.oauth.claim == "email");
+        return loaded.config->auth.oauth.jwks;
+    };
+    CHECK(place("https://A.example/jwks?v=1") ==
+          KeySetPlace{"https://A.example/jwks?v=1", "a.example", 443, "/jwks?v=1", false, ""});
+    CHECK(place("HTTPS://a.example:8443") ==
+          KeySetPlace{"https://a.example:8443", "a.example", 8443, "/", false, ""});
+    CHECK(place("https://[2001:db8::1]?x") ==
+          KeySetPlace{"https://[2001:db8::1]?x", "2001:db8::1", 443, "/?x", false, ""});
+    CHECK(place("http://127.0.0.1:8080/k") ==
+          KeySetPlace{"http://127.0.0.1:8080/k", "127.0.0.1", 8080, "/k", true, ""});
+    CHECK(place("http://localhost/k").port == 80);
+    CHECK(place("keys.json") == KeySetPlace{"", "", 443, "", false, "/etc/keys.json"});
+    CHECK_FALSE(load(least).config->takes_tokens());
 }
 
 TEST_CASE("keys of a later version are taken, have no effect and are named") {
@@ -228,8 +262,8 @@ algorithms = ["rsa"]
 sender_domains = ["a.example"]
 [first_account]
 owns = ["a.example"]
-[auth.oauth]
-issuer = "https://a.example/"
+[alerts]
+queue_age = "1h"
 [rules]
 content = "off"
 )");

@@ -67,13 +67,43 @@ TEST_CASE("a fault behind the least file names line, key, what is wrong and what
          "9: message.trace_retention: expected a duration like \"20s\", not a date or time"},
         {"[auth]\nbackend = \"saslauthd\"",
          "9: auth.backend: \"saslauthd\" belongs to a later version; this one knows \"embedded\""},
-        {"[auth]\nmechanisms = [\"PLAIN\", \"XOAUTH2\"]",
-         "9: auth.mechanisms: \"XOAUTH2\" belongs to a later version; this one knows "
+        {"[auth]\nmechanisms = [\"PLAIN\", \"SCRAM-SHA-1\"]",
+         "9: auth.mechanisms: \"SCRAM-SHA-1\" belongs to a later version; this one knows "
          "\"SCRAM-SHA-256-PLUS\", "
-         "\"SCRAM-SHA-256\", \"PLAIN\" or \"LOGIN\""},
+         "\"SCRAM-SHA-256\", \"PLAIN\", \"LOGIN\", \"OAUTHBEARER\" or \"XOAUTH2\""},
         {"[auth]\nmechanisms = [\"NTLM\"]",
-         "9: auth.mechanisms: \"NTLM\" is not \"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\", \"PLAIN\" "
-         "or \"LOGIN\""},
+         "9: auth.mechanisms: \"NTLM\" is not \"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\", \"PLAIN\", "
+         "\"LOGIN\", \"OAUTHBEARER\" or \"XOAUTH2\""},
+        {"[auth.oauth]\nissuer = \"\"",
+         "9: auth.oauth.issuer: is empty; write something, or leave it out"},
+        {"[auth.oauth]\njwks = \"http://a.example/jwks\"",
+         "9: auth.oauth.jwks: \"http://a.example/jwks\" is fetched in the clear, where anybody on "
+         "the way could put keys of his own; only loopback may be; write one like "
+         "\"https://a.example/jwks\""},
+        {"[auth.oauth]\njwks = \"ftp://a.example/jwks\"",
+         "9: auth.oauth.jwks: \"ftp://a.example/jwks\" is neither https nor a file; write one like "
+         "\"https://a.example/jwks\""},
+        {"[auth.oauth]\njwks = \"https://me@a.example/jwks\"",
+         "9: auth.oauth.jwks: \"https://me@a.example/jwks\" holds a user name; this one must do "
+         "without; write one like \"https://a.example/jwks\""},
+        {"[auth.oauth]\njwks = \"https:///jwks\"",
+         "9: auth.oauth.jwks: \"https:///jwks\" names no host; write one like "
+         "\"https://a.example/jwks\""},
+        {"[auth.oauth]\njwks = \"https://a.example/jw ks\"",
+         "9: auth.oauth.jwks: \"https://a.example/jw ks\" holds what no URL may; write one like "
+         "\"https://a.example/jwks\""},
+        {"[auth.oauth]\njwks = 7",
+         "9: auth.oauth.jwks: expected a URL like \"https://a.example/jwks\", or a file, not a whole "
+         "number"},
+        {"[auth]\nmechanisms = \"XOAUTH2\"\noauth = { issuer = \"i\", audience = \"a\" }",
+         "10: auth.oauth.jwks: not set, but OAUTHBEARER or XOAUTH2 is offered; write where the "
+         "issuer's keys are, like \"https://a.example/jwks\", or a file"},
+        {"[auth]\nmechanisms = \"OAUTHBEARER\"\noauth = { jwks = \"k\", audience = \"a\" }",
+         "10: auth.oauth.issuer: not set, but OAUTHBEARER or XOAUTH2 is offered; write who signs "
+         "the tokens, as they say it in iss"},
+        {"[auth]\nmechanisms = \"OAUTHBEARER\"\noauth = { jwks = \"k\", issuer = \"i\" }",
+         "10: auth.oauth.audience: not set, but OAUTHBEARER or XOAUTH2 is offered; write whom the "
+         "tokens are for, as they say it in aud"},
         {"[auth]\nmechanisms = []",
          "9: auth.mechanisms: no mechanism; write at least one, like \"PLAIN\", or leave the key "
          "out"},

@@ -483,3 +483,25 @@ TEST_CASE("a long command line is refused, once, and the session goes on") {
         CHECK(codes(driver.said) == "500/5.5.2 250/2.0.0");
     }
 }
+
+TEST_CASE("mechanisms that change count from the next EHLO on") {
+    SessionDriver driver(SessionDriver::implicit_tls());
+    driver.mechanisms = {"SCRAM-SHA-256", "PLAIN"};
+    driver.run();
+    driver.start_tls();
+    driver.feed("EHLO there\r\n", 4096);
+    CHECK(driver.said.contains("AUTH SCRAM-SHA-256 PLAIN\r\n"));
+    driver.session.change_mechanisms({"PLAIN"});
+    CHECK(driver.session.mechanisms() == std::vector<std::string>{"SCRAM-SHA-256", "PLAIN"});
+    driver.feed("AUTH SCRAM-SHA-256\r\n*\r\n", 4096);
+    CHECK(codes(driver.said).ends_with("501/5.7.0"));
+    driver.said.clear();
+    driver.feed("EHLO there\r\nAUTH SCRAM-SHA-256\r\n", 4096);
+    CHECK(driver.said.contains("AUTH PLAIN\r\n"));
+    CHECK(codes(driver.said).ends_with("504/5.5.4"));
+    CHECK(driver.session.mechanisms() == std::vector<std::string>{"PLAIN"});
+    // None at all is nothing to name.
+    driver.session.change_mechanisms({});
+    driver.feed("EHLO there\r\n", 4096);
+    CHECK(driver.session.mechanisms().empty());
+}

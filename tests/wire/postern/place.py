@@ -29,9 +29,10 @@ class Place:
         self.sinks.append(made)
         return made
 
-    def relay(self, settings: Settings | None = None, *, name: str = "relay") -> Relay:
+    def relay(self, settings: Settings | None = None, *, name: str = "relay",
+              env: dict[str, str] | None = None) -> Relay:
         tls = {"certificate": str(self.certificate.certificate), "key": str(self.certificate.key)}
-        made = Relay(self.binary, self.folder, merge({"tls": tls}, settings or {}), name=name)
+        made = Relay(self.binary, self.folder, merge({"tls": tls}, settings or {}), name=name, env=env)
         self.relays.append(made)
         return made
 

@@ -24,7 +24,8 @@ PASSWORD = "correct horse battery staple"
 class Relay:
     """Listens on 587-like `submission` and 465-like `submissions`, on an address of its own."""
 
-    def __init__(self, binary: Path, folder: Path, settings: Settings, *, name: str = "relay") -> None:
+    def __init__(self, binary: Path, folder: Path, settings: Settings, *, name: str = "relay",
+                 env: dict[str, str] | None = None) -> None:
         self.binary = binary
         self.folder = folder
         self.name = name
@@ -34,7 +35,8 @@ class Relay:
         self.state = folder / f"{name}.state"
         self.config = folder / f"{name}.toml"
         self.settings: Settings = {}
-        self.program = Program(name, [str(binary), "serve", "-c", str(self.config)], folder)
+        self.env = env
+        self.program = Program(name, [str(binary), "serve", "-c", str(self.config)], folder, env=env)
         base: Settings = {
             "server": {
                 "hostname": HOSTNAME,
@@ -94,7 +96,7 @@ class Relay:
         """`postern -c FILE ARGUMENTS...`; `expect` None takes any exit code."""
         done = subprocess.run(
             [str(self.binary), "-c", str(self.config), *arguments], input=stdin, capture_output=True,
-            text=True, env=environment(), cwd=self.folder, timeout=30 * PATIENCE,
+            text=True, env=environment(self.env), cwd=self.folder, timeout=30 * PATIENCE,
             **unprivileged(),
         )
         if expect is not None:
@@ -104,6 +106,11 @@ class Relay:
     def cli_json(self, *arguments: str) -> list[dict[str, Any]]:
         """The same with --json: an object a line."""
         lines = self.cli(*arguments, "--json").stdout.splitlines()
+        return [json.loads(line) for line in lines if line.strip()]
+
+    def cli_json_any(self, *arguments: str) -> list[dict[str, Any]]:
+        """The same, whatever the exit code."""
+        lines = self.cli(*arguments, "--json", expect=None).stdout.splitlines()
         return [json.loads(line) for line in lines if line.strip()]
 
     def add_account(self, account: str = ANN, password: str = PASSWORD, owns: tuple[str, ...] = ()) -> None:
@@ -133,12 +140,12 @@ class Relay:
     def wait_event(self, event: str, match: Callable[[dict[str, Any]], bool] = lambda _: True,
                    seconds: float = 10.0) -> dict[str, Any]:
         def seen() -> dict[str, Any] | None:
-            return next((entry for entry in self._complete(event) if match(entry)), None)
+            return next((entry for entry in self.told(event) if match(entry)), None)
 
         return wait_for(f"event {event}", seen, seconds)
 
-    def _complete(self, event: str) -> list[dict[str, Any]]:
-        """As events(), but the last line may still be under way."""
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """As events(), while it runs: the last line may still be under way."""
         text = self.program.output()
         lines = text[:text.rfind("\n") + 1].splitlines()
         entries = (json.loads(line) for line in lines)

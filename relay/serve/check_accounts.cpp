@@ -1,0 +1,41 @@
+// `postern check`: accounts that cannot log in as the configuration offers it.
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "auth/account_store.hpp"
+#include "relay/serve.hpp"
+#include "relay/session/sameness.hpp"
+
+namespace postern::relay {
+
+std::vector<config::Finding> check_accounts(const config::Config& config) {
+    const auto count = auth::AccountStore::count_bare_crypts(config.server.state + "/accounts.db");
+    if (!count) {
+        return {{.check = "accounts",
+                 .status = config::Status::warn,
+                 .text = fmt::format("{}/accounts.db: {}", config.server.state,
+                                     count.error().message()),
+                 .fix = "run it as root or as the relay's user"}};
+    }
+    if (*count == 0) return {};
+    const std::string who = fmt::format("{} {} only a crypt hash", *count,
+                                        *count == 1 ? "account has" : "accounts have");
+    if (!takes_passwords(config.auth.mechanisms)) {
+        return {{.check = "accounts",
+                 .status = config::Status::warn,
+                 .text = who + ": such ones log in by PLAIN or LOGIN alone",
+                 .fix = "offer one of them in auth.mechanisms"}};
+    }
+    const bool beside = config.auth.scram_beside_crypt;
+    return {{.check = "accounts",
+             .status = config::Status::warn,
+             .text = who + (beside ? ": by SCRAM their logins fail" : ": SCRAM is not offered"),
+             .fix = beside
+                        ? "auth.scram_beside_crypt = false, until each of them has logged in once"
+                        : "each becomes fit for SCRAM when it logs in; see "
+                          "auth.scram_beside_crypt"}};
+}
+
+}  // namespace postern::relay
