@@ -24,8 +24,9 @@ void Server::load_watch(const geo::DatabasePtr& geo) {
                         geo ? geo->find(login.source) : policy::Place{}, ago, now);
         }
     };
+    watch_.set({.known_for = guard_settings(*current_.get()->config).known_for});
     load(accounts_->last_logins());
-    load(accounts_->known_pairs(wall - policy::LoginGuard::Settings{}.known_for));
+    load(accounts_->known_pairs(known_since()));
 }
 
 }  // namespace postern::relay
