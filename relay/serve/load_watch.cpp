@@ -20,12 +20,13 @@ void Server::load_watch(const geo::DatabasePtr& geo) {
         for (const auth::KnownPair& login : *logins | std::views::reverse) {
             const auto ago =
                 std::chrono::duration_cast<std::chrono::seconds>(wall - login.last_seen);
-            watch_.load(login.account, login.source,
-                        geo ? geo->find(login.source) : policy::Place{}, ago, now);
+            login_watch_.load(login.account, login.source,
+                              geo ? geo->find(login.source) : policy::Place{}, ago, now);
         }
     };
+    login_watch_.set({.known_for = guard_settings(*current_.get()->config).known_for});
     load(accounts_->last_logins());
-    load(accounts_->known_pairs(wall - policy::LoginGuard::Settings{}.known_for));
+    load(accounts_->known_pairs(known_since()));
 }
 
 }  // namespace postern::relay

@@ -121,7 +121,7 @@ class Server {
     std::unique_ptr<AttackAlerts> attacks_;
     std::atomic<bool> guard_file_failing_{false};
     const GuardFile::Now began_;
-    policy::LoginWatch watch_;
+    policy::LoginWatch login_watch_;
     policy::LimitStore limits_;
 
     Current current_;

@@ -341,6 +341,7 @@ admin::ReloadOutcome Server::reload_on_house() {
     recorder_->set_keep_free(journal_floor(now.spool.reserve));
     recorder_->set_retention(std::chrono::duration_cast<seconds>(now.log.event_retention));
     guard_.set(guard_settings(now));
+    login_watch_.set({.known_for = guard_settings(now).known_for});
     if (parts.before->config->login_guard.geoip != now.login_guard.geoip)
         asio::post(offload_, [this, geo = (*snapshot)->geo] { load_watch(geo); });
     if (resolvers) {

@@ -401,7 +401,7 @@ void Server::make_services() {
         .auth_pool = *auth_pool_,
         .guard = guard_,
         .attacks = *attacks_,
-        .watch = watch_,
+        .watch = login_watch_,
         .limits = limits_,
         .delivery = *delivery_,
         .spool = *spool_,

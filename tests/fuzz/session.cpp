@@ -24,7 +24,9 @@ SessionDriver prepared(std::uint8_t how) {
     settings.normalize_newlines = (how & 2U) != 0;
     settings.max_recipients = 3;
     if ((how & 1U) != 0) {
+        settings.devices = (how & 4U) != 0;
         SessionDriver driver(std::move(settings));
+        driver.identifies = (how & 8U) != 0;
         driver.run();
         return driver;
     }
@@ -68,6 +70,8 @@ std::string transcript(std::uint8_t how, std::string_view octets, std::size_t cu
         out += event + '\n';
     }
     require(begun == ended);
+    // Nobody sends who is not known.
+    if ((how & 1U) != 0 && (how & 8U) == 0 && (how & 4U) != 0) require(driver.messages.empty());
     require(driver.said.empty() || driver.said.ends_with("\r\n"));
     for (std::size_t at = 0; at < driver.said.size();) {
         const std::size_t end = driver.said.find("\r\n", at);
