@@ -47,6 +47,10 @@ class Category final : public boost::system::error_category {
                 return "another device has that very network at that listener";
             case AuthError::too_many_devices:
                 return "there are as many devices as there may be: revoke one first";
+            case AuthError::invalid_certificate:
+                return "the certificate cannot prove anything";
+            case AuthError::certificate_taken:
+                return "the certificate is a credential already: revoke that one first";
             case AuthError::customer_not_found:
                 return "no such customer";
             case AuthError::customer_exists:

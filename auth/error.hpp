@@ -29,6 +29,8 @@ enum class AuthError : std::uint8_t {
     invalid_rcpt,          ///< A device's recipient that is neither an address nor `@DOMAIN`.
     source_taken,          ///< Another device has that network at that listener.
     too_many_devices,      ///< All accounts together have max_devices of them.
+    invalid_certificate,   ///< No certificate that could prove anything.
+    certificate_taken,     ///< The certificate is a credential already.
     customer_not_found,
     customer_exists,
     customer_in_use,    ///< It has accounts.

@@ -34,6 +34,7 @@ class PasswordExchange final : public CyrusExchange {
     [[nodiscard]] const Credential* hash_of(std::string_view typed,
                                             std::string_view prepared) const;
     void adopt();
+    void keep(std::string_view prepared) noexcept;
 
     const bool is_plain_;
     Await await_;
@@ -76,6 +77,9 @@ std::optional<StepResult> PasswordExchange::remembered(std::string_view password
     std::optional<std::string> credential = backend_.memory.check(*account, name_.label, *prepared);
     wipe(prepared->data(), prepared->size());
     if (!credential) return std::nullopt;
+    // Its verifier can only be made where the password is at hand.
+    const Credential* const known = find_credential(*account, *credential);
+    if (known != nullptr && backend_.store.wants_scram_sha1(*known)) return std::nullopt;
     account_ = std::move(account);
     generation_ = generation;
     credential_ = std::move(*credential);
@@ -133,8 +137,7 @@ bool PasswordExchange::password_is_right(std::string_view password) noexcept {
     }
     secret_hash_ = backend_.memory.secret_hash(
         name_.normalised.empty() ? name_.typed : name_.normalised, secret);
-    if (password_right_ && !proved_hash_ && !account_->suspended)
-        backend_.memory.remember(*account_, credential_, secret);
+    if (password_right_ && !proved_hash_) keep(secret);
     if (prepared) wipe(prepared->data(), prepared->size());
     wipe(stored.data(), stored.size());
     return password_right_;
@@ -166,7 +169,18 @@ void PasswordExchange::adopt() {
     }
     account_ = *adopted;
     generation_ = account_->version;  // What it is as of that change.
-    backend_.memory.remember(*account_, credential_, proved_hash_->reveal());
+    keep(proved_hash_->reveal());
+}
+
+/// What a right password leaves behind.
+void PasswordExchange::keep(std::string_view prepared) noexcept {
+    const Credential* const credential = find_credential(*account_, credential_);
+    if (credential != nullptr && backend_.store.wants_scram_sha1(*credential)) {
+        // Where it cannot be written now, a later login will do.
+        if (auto fresh = backend_.store.keep_scram_sha1(*account_, credential_, prepared))
+            account_ = std::move(*fresh);
+    }
+    if (!account_->suspended) backend_.memory.remember(*account_, credential_, prepared);
 }
 
 std::optional<std::string> PasswordExchange::name_said(std::string_view message) const {

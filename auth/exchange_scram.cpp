@@ -7,13 +7,16 @@
 #include "auth/digest.hpp"
 #include "auth/exchange_cyrus.hpp"
 #include "auth/sasl_message.hpp"
+#include "auth/scram_sha1.hpp"
 
 namespace postern::auth {
 namespace {
 
 class ScramExchange final : public CyrusExchange {
   public:
-    using CyrusExchange::CyrusExchange;
+    ScramExchange(const Backend& backend, ExchangeContext context)
+        : CyrusExchange(backend, std::move(context)),
+          is_sha1_(context_.mechanism == "SCRAM-SHA-1") {}
 
   private:
     enum class Await : std::uint8_t { first, final, empty };
@@ -26,9 +29,14 @@ class ScramExchange final : public CyrusExchange {
     [[nodiscard]] StepResult first(std::string_view message);
     [[nodiscard]] StepResult final(std::string_view message);
     [[nodiscard]] StepResult empty();
+    /// The credential that the exchange is about; null: there is none, or none that this mechanism
+    /// could prove.
+    [[nodiscard]] const Credential* proving() const;
+    [[nodiscard]] std::string text_to_check() const;
     [[nodiscard]] std::optional<std::string> binding_refused(const ScramFirst& message) const;
     [[nodiscard]] const std::string* binding(std::string_view name) const noexcept;
 
+    const bool is_sha1_;
     Await await_ = Await::first;
     std::string expected_binding_;  ///< What c= must say, in base64.
 };
@@ -62,14 +70,28 @@ StepResult ScramExchange::work(std::string_view message) {
     return empty();
 }
 
+const Credential* ScramExchange::proving() const {
+    const Credential* const found = meant();
+    if (found == nullptr || !is_sha1_) return found;
+    return scram_sha1_fits(found->scram_sha1, *found->verifier) ? found : nullptr;
+}
+
+std::string ScramExchange::text_to_check() const {
+    if (!is_sha1_) return verifier_to_check().text();
+    // As verifier_to_check(): made for everybody.
+    std::string fake = fake_scram_sha1(fake_verifier());
+    if (const Credential* const credential = proving()) return credential->scram_sha1;
+    return fake;
+}
+
 StepResult ScramExchange::first(std::string_view message) {
     const auto parsed = parse_scram_first(message);
     if (!parsed) return fail(Kind::malformed, "client-first-message");
     name_ = name_of(parsed->name);
     authzid_ = parsed->authzid;
     if (!load_account()) return fail(Kind::unavailable, store_error_);
-    verifier_text_ = verifier_to_check().text();
-    if (const Credential* const credential = meant()) credential_ = credential->name;
+    verifier_text_ = text_to_check();
+    if (const Credential* const credential = proving()) credential_ = credential->name;
     if (const auto refused = binding_refused(*parsed)) return fail(Kind::bad_credentials, *refused);
     if (!open_connection()) return fail(Kind::unavailable, "Cyrus SASL: out of memory");
     std::string bound = parsed->header;
@@ -105,11 +127,12 @@ const std::string* ScramExchange::binding(std::string_view name) const noexcept 
 /// RFC 5802 6: each of these is somebody between the client and us, or a client that must not be
 /// believed.
 std::optional<std::string> ScramExchange::binding_refused(const ScramFirst& message) const {
-    const bool plus = context_.mechanism == "SCRAM-SHA-256-PLUS";
+    const bool plus = context_.mechanism.ends_with("-PLUS");
     if (plus && message.flag != BindingFlag::used)
         return "no channel binding with a -PLUS mechanism";
     if (!plus && message.flag == BindingFlag::used)
         return "channel binding without a -PLUS mechanism";
+    // By SCRAM-SHA-1, too, which has no -PLUS here: who could bind would have seen the other.
     if (message.flag == BindingFlag::unoffered && is_offered("SCRAM-SHA-256-PLUS"))
         return "the client did not see that -PLUS is offered";
     if (message.flag == BindingFlag::used && binding(message.binding) == nullptr)
@@ -129,7 +152,7 @@ StepResult ScramExchange::final(std::string_view message) {
     if (last.kind != Step::Kind::done) return fail(Kind::unavailable, last.error);
     connection_.reset();
     // A fake's proof cannot be made, but nothing may rest on that alone.
-    if (meant() == nullptr) return fail(Kind::bad_credentials, "no such account");
+    if (proving() == nullptr) return fail(Kind::bad_credentials, "no such account");
     await_ = Await::empty;
     return Challenge{step.octets};
 }

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 // Cyrus knows every exchange's peer by this name: who it is in truth the questions' owner knows,
 // and so nothing that a client typed is cut, trimmed or given a realm on its way through Cyrus.
-constexpr std::string_view peer_name = "client";
+constexpr std::string_view peer_name = "client";  // With a NUL behind it.
 
 constexpr std::array wanted_plugins = {"libscram.so", "libplain.so", "liblogin.so"};
 
@@ -52,7 +52,7 @@ int get_option(void*, const char*, const char* option, const char** value, unsig
         const char* value;
     };
     static constexpr Answer answers[] = {
-        {"mech_list", "SCRAM-SHA-256 PLAIN LOGIN"},
+        {"mech_list", "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN EXTERNAL"},
         {"auxprop_plugin", "postern"},
         {"canon_user_plugin", "INTERNAL"},
         {"pwcheck_method",
@@ -225,7 +225,8 @@ started<void> SaslLibrary::initialise() {
     initialised_ = true;
     if (const int code = sasl_auxprop_add_plugin("postern", make_auxprop); code != SASL_OK)
         return fault("does not take our store", code);
-    for (const std::string_view mechanism : {"SCRAM-SHA-256", "PLAIN", "LOGIN"}) {
+    for (const std::string_view mechanism :
+         {"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN", "EXTERNAL"}) {
         if (!can_serve(mechanism)) {
             return Fault{AuthError::mechanism_missing,
                          fmt::format("Cyrus SASL has no {} in {}: install libsasl2-modules",
@@ -270,6 +271,10 @@ std::unique_ptr<SaslConnection> SaslConnection::make(SaslLibrary&, SaslQuestions
     if (sasl_setprop(made->parts_->connection, SASL_SEC_PROPS, &plain_text) != SASL_OK)
         return nullptr;
     return made;
+}
+
+bool SaslConnection::proved_outside() {
+    return sasl_setprop(parts_->connection, SASL_AUTH_EXTERNAL, peer_name.data()) == SASL_OK;
 }
 
 bool SaslConnection::bind_channel(std::string name, std::string octets) {

@@ -67,6 +67,8 @@ class SaslConnection {
     SaslConnection(const SaslConnection&) = delete;
     SaslConnection& operator=(const SaslConnection&) = delete;
 
+    /// Before start() of EXTERNAL: TLS has proved who the peer is.
+    [[nodiscard]] bool proved_outside();
     /// Before start(): the one binding that the client named.
     [[nodiscard]] bool bind_channel(std::string name, std::string octets);
     [[nodiscard]] Step start(const std::string& mechanism, std::string_view initial);

@@ -11,6 +11,7 @@
 
 #include "auth/account.hpp"
 #include "auth/account_store.hpp"
+#include "auth/certificate.hpp"
 #include "auth/error.hpp"
 #include "auth/login_name.hpp"
 #include "auth/password_memory.hpp"
@@ -34,6 +35,7 @@ struct ExchangeContext {
     std::string listener;
     char separator = default_separator;  ///< Between account and credential in a login name.
     ChannelBindings bindings;
+    std::optional<ClientCertificate> certificate;  ///< EXTERNAL: what the handshake showed.
     std::vector<std::string> offered;  ///< What EHLO said; anything else is not_offered.
     TokenAuthorityPtr tokens;          ///< OAUTHBEARER and XOAUTH2; null for the others.
 };
@@ -153,7 +155,7 @@ class SaslServer {
 
     /// Allocates a little and touches nothing: on a network thread.
     [[nodiscard]] std::unique_ptr<Exchange> begin(ExchangeContext context);
-    /// What can be served: SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN OAUTHBEARER XOAUTH2.
+    /// What can be served.
     [[nodiscard]] static const std::vector<std::string>& mechanisms();
 
   private:
