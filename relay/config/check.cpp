@@ -96,6 +96,7 @@ std::vector<Finding> check(const Loaded& loaded, const CheckOptions& options) {
         check_folders(config, options.user, out);
     }
     check_certificates(config, out);
+    check_authority(config, out);
     check_descriptors(config, out);
     check_clock(out);
     if (options.listeners) std::ranges::move(options.listeners(config), std::back_inserter(out));

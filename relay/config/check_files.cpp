@@ -151,6 +151,10 @@ void check_rights(const Config& config, const RunsAs& user, std::vector<Finding>
         check_readable("certificate", one.certificate, std::string(fix), user, out);
         check_readable("key", one.key, std::string(fix), user, out);
     }
+    for (const std::string& path : {config.auth.external.ca, config.auth.external.crl}) {
+        check_readable("for client certificates,", path, fmt::format("chmod o+r {}", path), user,
+                       out);
+    }
     for (const Upstream& upstream : config.upstream) {
         check_readable("ca of upstream " + upstream.name, upstream.ca,
                        fmt::format("chmod o+r {}", upstream.ca), user, out);

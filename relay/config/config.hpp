@@ -34,6 +34,8 @@ struct Listen {
     bool proxy = false;    ///< A PROXY header comes first (from `proxy_from` only).
     std::string name;      ///< Label of events and metrics; unset: the port.
     bool devices = false;  ///< TLS by choice, no AUTH: for bound sources alone.
+    /// As Auth::mechanisms, in its place; empty: that one holds.
+    std::vector<std::string> mechanisms{};
     /// "192.0.2.1:587", "[2001:db8::1]:587"
     [[nodiscard]] std::string place() const;
     bool operator==(const Listen&) const = default;
@@ -117,6 +119,15 @@ struct OAuth {
     bool operator==(const OAuth&) const = default;
 };
 
+enum class CertificateName : std::uint8_t { email, common_name };
+
+/// Client certificates that an authority vouches for.
+struct External {
+    std::string ca;   ///< PEM; empty: only those that are bound by their fingerprint.
+    std::string crl;  ///< PEM; empty: nothing is revoked.
+    CertificateName name = CertificateName::email;
+};
+
 struct Auth {
     /// Names as SASL writes them, best first.
     std::vector<std::string> mechanisms = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"};
@@ -129,6 +140,7 @@ struct Auth {
     /// One character, between an account's name and a credential's in a login name.
     std::string credential_separator = "+";
     OAuth oauth;
+    External external;
 };
 
 struct LoginGuard {
@@ -238,6 +250,10 @@ struct Config {
     std::vector<std::string>
         notices;  ///< Whole sentences for the log: keys without effect, variables passed over.
 
+    /// What a listener offers, best first; nothing where devices speak.
+    [[nodiscard]] const std::vector<std::string>& mechanisms_of(const Listen& listen) const;
+    /// Whether any listener offers it.
+    [[nodiscard]] bool offers(std::string_view mechanism) const;
     /// The Unix socket that the CLI speaks to.
     [[nodiscard]] const std::string& admin_socket() const;
     /// OAUTHBEARER or XOAUTH2 is offered somewhere.

@@ -96,6 +96,12 @@ class Finish {
     /// Devices are bound to a listener's name: it must not mean another one as well, where people
     /// log in.
     void device_names() {
+        for (const Listen& listen : s.listen) {
+            if (!listen.devices || listen.mechanisms.empty()) continue;
+            fault("server.listen", fmt::format("listener {} is for devices, where nobody logs in; "
+                                               "leave mechanisms= out",
+                                               quoted(listen.name)));
+        }
         for (const Listen& devices : c_.server.listen) {
             const auto shared = std::ranges::find_if(c_.server.listen, [&](const Listen& other) {
                 return !other.devices && other.name == devices.name;
@@ -163,6 +169,12 @@ class Finish {
         if (mechanisms.empty())
             fault("auth.mechanisms",
                   "no mechanism; write at least one, like \"PLAIN\", or leave the key out");
+        if (!c_.auth.external.crl.empty() && c_.auth.external.ca.empty()) {
+            fault(
+                "auth.external.crl",
+                "lists what an authority has revoked, and auth.external.ca names none; set it, or "
+                "leave this out");
+        }
         oauth();
     }
 

@@ -95,6 +95,17 @@ void describe(V& v, Section<OAuth>) {
 }
 
 template <typename V>
+void describe(V& v, Section<External>) {
+    using enum Reload;
+    v.key("ca", &External::ca, formats::Path{}, connection);
+    v.key("crl", &External::crl, formats::Path{}, connection);
+    v.key("name", &External::name,
+          formats::Choice<CertificateName>{
+              {{"email", CertificateName::email}, {"cn", CertificateName::common_name}}},
+          connection);
+}
+
+template <typename V>
 void describe(V& v, Section<Auth>) {
     using enum Reload;
     v.key("mechanisms", &Auth::mechanisms, formats::ListOf{formats::Mechanism{}, 16}, connection);
@@ -107,7 +118,8 @@ void describe(V& v, Section<Auth>) {
     v.key("scram_beside_crypt", &Auth::scram_beside_crypt, formats::Flag{}, connection);
     v.key("failure_floor", &Auth::failure_floor, formats::Span{0ms, 10s}, connection);
     v.table("oauth", &Auth::oauth);
-    v.later("options external");
+    v.table("external", &Auth::external);
+    v.later("options");
 }
 
 template <typename V>

@@ -104,10 +104,17 @@ void Server::register_gauges() {
     metrics_->ask(
         Kind::gauge, "certificate_expiry_timestamp_seconds", "When a certificate ends.", [this] {
             std::vector<Sample> out;
-            for (const net::CertificateInfo& one : current_.get()->tls->certificates()) {
-                out.push_back(
-                    {{{"certificate", one.file}},
-                     std::chrono::duration<double>(one.not_after.time_since_epoch()).count()});
+            const auto add = [&out](const std::string& file, auto ends) {
+                out.push_back({{{"certificate", file}},
+                               std::chrono::duration<double>(ends.time_since_epoch()).count()});
+            };
+            const SnapshotPtr now = current_.get();
+            for (const net::CertificateInfo& one : now->tls->certificates())
+                add(one.file, one.not_after);
+            if (const auto* authority = now->tls->authority()) {
+                const config::External& external = now->config->auth.external;
+                if (const auto ends = authority->ca_ends()) add(external.ca, *ends);
+                if (const auto ends = authority->crl_ends()) add(external.crl, *ends);
             }
             return out;
         });
@@ -169,20 +176,26 @@ void Server::look_after_alerts() {
 
 void Server::look_after_certificates() {
     const auto now = std::chrono::system_clock::now();
-    for (const net::CertificateInfo& one : current_.get()->tls->certificates()) {
-        const bool soon = one.not_after - now < certificate_warning;
-        if (!soon) continue;
-        const auto left =
-            std::chrono::duration_cast<std::chrono::hours>(one.not_after - now).count();
+    const auto look = [&](const std::string& file, std::chrono::system_clock::time_point ends) {
+        if (ends - now >= certificate_warning) return;
+        const auto left = std::chrono::duration_cast<std::chrono::hours>(ends - now).count();
         events_->emit(event::AlertRaised{
             .kind = "certificate_expiring",
-            .subject = one.file,
-            .text = left < 0 ? one.file + " has expired"
-                             : fmt::format("{} ends in {} hours", one.file, left),
+            .subject = file,
+            .text =
+                left < 0 ? file + " has expired" : fmt::format("{} ends in {} hours", file, left),
             .action = "renew it; it is read again by itself",
             .fields = {{"expires", std::to_string(std::chrono::duration_cast<std::chrono::seconds>(
-                                                      one.not_after.time_since_epoch())
+                                                      ends.time_since_epoch())
                                                       .count())}}});
+    };
+    const SnapshotPtr snapshot = current_.get();
+    for (const net::CertificateInfo& one : snapshot->tls->certificates())
+        look(one.file, one.not_after);
+    if (const auto* authority = snapshot->tls->authority()) {
+        const config::External& external = snapshot->config->auth.external;
+        if (const auto ends = authority->ca_ends()) look(external.ca, *ends);
+        if (const auto ends = authority->crl_ends()) look(external.crl, *ends);
     }
 }
 

@@ -46,6 +46,8 @@ struct BoundSockets {
 [[nodiscard]] constexpr std::uint64_t journal_floor(std::uint64_t spool_reserve) {
     return spool_reserve * 2;
 }
+/// Passwords have a verifier for SCRAM-SHA-1 where it is offered.
+[[nodiscard]] auth::ScramSha1 scram_sha1_of(const config::Config& config);
 [[nodiscard]] event::LogTarget log_target(const config::LogTarget& target);
 
 /// The composition root of `serve`: owns every object, and the order in which they start and stop.

@@ -336,6 +336,7 @@ admin::ReloadOutcome Server::reload_on_house() {
     const config::Config& now = *loaded.config;
     bodies_.set_limit(now.resources.body_memory);
     accounts_->set_iterations(now.auth.scram_iterations);
+    accounts_->set_scram_sha1(scram_sha1_of(now));
     log_->set_level(now.log.level);
     spool_->set_reserve(now.spool.reserve);
     recorder_->set_keep_free(journal_floor(now.spool.reserve));
@@ -379,6 +380,10 @@ void Server::watch_certificates() {
     for (const config::Certificate& one : current_.get()->config->tls.all()) {
         files.push_back(one.certificate);
         files.push_back(one.key);
+    }
+    const config::External& external = current_.get()->config->auth.external;
+    for (const std::string& file : {external.ca, external.crl}) {
+        if (!file.empty()) files.push_back(file);
     }
     watch_->set(std::move(files));
 }

@@ -57,6 +57,10 @@ std::size_t threads_of(const config::Config& config) {
 
 }  // namespace
 
+auth::ScramSha1 scram_sha1_of(const config::Config& config) {
+    return config.offers("SCRAM-SHA-1") ? auth::ScramSha1::kept : auth::ScramSha1::left_out;
+}
+
 event::LogTarget log_target(const config::LogTarget& target) {
     event::LogTarget out;
     out.path = target.path;
@@ -259,6 +263,7 @@ Started Server::open_accounts() {
     auth::StoreSettings settings;
     settings.path = state / "accounts.db";
     settings.iterations = config_->auth.scram_iterations;
+    settings.scram_sha1 = scram_sha1_of(*config_);
     auto store = auth::AccountStore::open(std::move(settings));
     if (!store) return store.error().text;
     accounts_ = std::move(*store);

@@ -103,6 +103,7 @@ class SessionDriver {
     std::optional<proto::Session> machine_;
     std::vector<std::string> mechanisms_;  ///< Of this connection; EHLO may name fewer.
     bool scram_withheld_ = false;
+    std::optional<auth::ClientCertificate> certificate_;  ///< As shown, where it may log in.
     std::optional<std::string> tls_version_;
 
     net::BlockPtr block_;  ///< Being read into; shared with the body's slices.

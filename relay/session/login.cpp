@@ -69,9 +69,11 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
         if (binds) {
             context.bindings.tls_exporter = stream_.channel_binding_exporter();
             context.bindings.tls_server_end_point = stream_.channel_binding_server_end_point();
+            context.bindings.tls_unique = stream_.channel_binding_unique();
         }
         context.offered = machine_->mechanisms();
         if (snapshot_->tokens) context.tokens = snapshot_->tokens->authority();
+        context.certificate = certificate_;
         exchange_ = services_.sasl.begin(std::move(context));
     }
     if (!exchange_) {
@@ -233,8 +235,15 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
                              "tries again: " +
                                  success.notice);
     }
-    const auto guard = attempt_.succeeded(clock::now(), credential_);
+    auto guard = attempt_.succeeded(clock::now(), credential_);
     attempt_ = {};
+    if (attempt_name_ != account_name_) {
+        // Whose a certificate is shows only now; the guard knows its account by its own name.
+        attempt_ =
+            services_.guard.attempt(source_, account_name_, guard_mode(account_), clock::now());
+        guard = attempt_.succeeded(clock::now(), credential_);
+        attempt_ = {};
+    }
     if (!account_ || account_->suspended) {
         tell_login(false, "failed", nullptr);
         account_name_.clear();

@@ -220,11 +220,11 @@ TEST_CASE("the sample file is the defaults, and its keys all exist") {
         std::vector<std::string> examples;
         for (const Difference& d : differences(*sample.config, *full.config))
             examples.push_back(d.key);
-        CHECK(examples ==
-              std::vector<std::string>{"server.admin", "server.user", "server.contact",
-                                       "tls.certificates", "auth.oauth.issuer",
-                                       "auth.oauth.audience", "auth.oauth.jwks", "upstream.0.ca",
-                                       "upstream.0.username", "upstream.0.password"});
+        CHECK(examples == std::vector<std::string>{
+                              "server.admin", "server.user", "server.contact", "tls.certificates",
+                              "auth.oauth.issuer", "auth.oauth.audience", "auth.oauth.jwks",
+                              "auth.external.ca", "auth.external.crl", "upstream.0.ca",
+                              "upstream.0.username", "upstream.0.password"});
     }
 }
 
@@ -252,6 +252,28 @@ jwks = ")" + jwks + "\"\n");
     CHECK(place("http://localhost/k").port == 80);
     CHECK(place("keys.json") == KeySetPlace{"", "", 443, "", false, "/etc/keys.json"});
     CHECK_FALSE(load(least).config->takes_tokens());
+}
+
+TEST_CASE("a listener may offer mechanisms of its own, in place of the list for all") {
+    const auto loaded = load(R"([server]
+hostname = "smtp.example.net"
+listen = ["[::]:587 starttls", "[::]:465 tls mechanisms=external+PLAIN+plain", "[::]:2587 starttls mechanisms=LOGIN"]
+)" + least.substr(least.find("[tls]")));
+    REQUIRE(messages(loaded) == std::vector<std::string>());
+    const Config& c = *loaded.config;
+    CHECK(c.mechanisms_of(c.server.listen[0]) == c.auth.mechanisms);
+    CHECK(c.mechanisms_of(c.server.listen[1]) == std::vector<std::string>{"EXTERNAL", "PLAIN"});
+    CHECK(c.mechanisms_of(c.server.listen[2]) == std::vector<std::string>{"LOGIN"});
+    CHECK(c.offers("EXTERNAL"));
+    CHECK(c.offers("SCRAM-SHA-256"));
+    CHECK_FALSE(c.offers("SCRAM-SHA-1"));
+    // Where every listener has its own, the list for all is nobody's.
+    const auto own = load(R"([server]
+hostname = "smtp.example.net"
+listen = ["[::]:465 tls mechanisms=PLAIN"]
+)" + least.substr(least.find("[tls]")));
+    REQUIRE(own.config);
+    CHECK_FALSE(own.config->offers("SCRAM-SHA-256"));
 }
 
 TEST_CASE("keys of a later version are taken, have no effect and are named") {
