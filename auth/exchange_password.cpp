@@ -177,8 +177,10 @@ void PasswordExchange::keep(std::string_view prepared) noexcept {
     const Credential* const credential = find_credential(*account_, credential_);
     if (credential != nullptr && backend_.store.wants_scram_sha1(*credential)) {
         // Where it cannot be written now, a later login will do.
-        if (auto fresh = backend_.store.keep_scram_sha1(*account_, credential_, prepared))
+        if (auto fresh = backend_.store.keep_scram_sha1(*account_, credential_, prepared)) {
             account_ = std::move(*fresh);
+            generation_ = account_->version;  // What it is as of that change.
+        }
     }
     if (!account_->suspended) backend_.memory.remember(*account_, credential_, prepared);
 }
