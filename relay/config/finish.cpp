@@ -96,7 +96,7 @@ class Finish {
     /// Devices are bound to a listener's name: it must not mean another one as well, where people
     /// log in.
     void device_names() {
-        for (const Listen& listen : s.listen) {
+        for (const Listen& listen : c_.server.listen) {
             if (!listen.devices || listen.mechanisms.empty()) continue;
             fault("server.listen", fmt::format("listener {} is for devices, where nobody logs in; "
                                                "leave mechanisms= out",
