@@ -6,6 +6,7 @@
 #include <charconv>
 #include <set>
 
+#include "relay/config/backend.hpp"
 #include "relay/config/names.hpp"
 
 namespace postern::relay::config {
@@ -122,10 +123,7 @@ class Finish {
                                                  quoted(r_.around.hostname)));
         }
         if (s.hostname.empty()) s.hostname = "localhost.localdomain";
-        std::string domain = s.hostname;
-        const auto dot = domain.find('.');
-        if (domain.find('.', dot + 1) != std::string::npos) domain.erase(0, dot + 1);
-        if (s.contact.empty()) s.contact = "postmaster@" + domain;
+        if (s.contact.empty()) s.contact = "postmaster@" + domain_of(s.hostname);
     }
 
     void pair(const std::string& path, const Certificate& one) {
@@ -163,6 +161,16 @@ class Finish {
         if (mechanisms.empty())
             fault("auth.mechanisms",
                   "no mechanism; write at least one, like \"PLAIN\", or leave the key out");
+        finish_backend(
+            c_.auth, {.given = [this](std::string_view key) { return given(key); },
+                      .fault = [this](std::string key,
+                                      std::string text) { fault(std::move(key), std::move(text)); },
+                      .notice =
+                          [this](const std::string& key, const std::string& text) {
+                              bool whole = false;
+                              r_.notice(deepest(key, whole)->where, key, text);
+                          },
+                      .strict = strict()});
         oauth();
     }
 
