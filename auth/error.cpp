@@ -77,6 +77,8 @@ class Category final : public boost::system::error_category {
                 return "Cyrus SASL does not start";
             case AuthError::mechanism_missing:
                 return "a mechanism of Cyrus SASL is missing: install libsasl2-modules";
+            case AuthError::store_plugin_missing:
+                return "a back-end's plug-in of Cyrus SASL is missing";
         }
         return "unknown error";
     }

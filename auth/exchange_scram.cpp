@@ -26,6 +26,10 @@ class ScramExchange final : public CyrusExchange {
     [[nodiscard]] StepResult work(std::string_view message) override;
     [[nodiscard]] std::optional<std::string> name_said(std::string_view message) const override;
 
+    [[nodiscard]] bool asks_elsewhere() const noexcept override {
+        return backend_.elsewhere != nullptr && await_ == Await::first;
+    }
+
     [[nodiscard]] StepResult first(std::string_view message);
     [[nodiscard]] StepResult final(std::string_view message);
     [[nodiscard]] StepResult empty();
@@ -33,12 +37,17 @@ class ScramExchange final : public CyrusExchange {
     /// could prove.
     [[nodiscard]] const Credential* proving() const;
     [[nodiscard]] std::string text_to_check() const;
+    [[nodiscard]] bool fetch_elsewhere();
+    [[nodiscard]] bool is_somebody() const {
+        return backend_.elsewhere == nullptr ? proving() != nullptr : known_elsewhere_;
+    }
     [[nodiscard]] std::optional<std::string> binding_refused(const ScramFirst& message) const;
     [[nodiscard]] const std::string* binding(std::string_view name) const noexcept;
 
     const bool is_sha1_;
     Await await_ = Await::first;
     std::string expected_binding_;  ///< What c= must say, in base64.
+    bool known_elsewhere_ = false;  ///< Another back-end has a password of that name.
 };
 
 std::optional<StepResult> ScramExchange::quick(std::string_view message) {
@@ -55,7 +64,7 @@ std::optional<StepResult> ScramExchange::quick(std::string_view message) {
     if (!message.empty()) return fail(Kind::malformed, "the last response must be empty");
     // The client took its time with the last step: what was read may be old.
     if (backend_.store.generation() != generation_) return std::nullopt;
-    return succeed();
+    return succeed(password_rests_on());
 }
 
 StepResult ScramExchange::work(std::string_view message) {
@@ -93,6 +102,8 @@ StepResult ScramExchange::first(std::string_view message) {
     verifier_text_ = text_to_check();
     if (const Credential* const credential = proving()) credential_ = credential->name;
     if (const auto refused = binding_refused(*parsed)) return fail(Kind::bad_credentials, *refused);
+    if (backend_.elsewhere != nullptr && !fetch_elsewhere())
+        return fail(Kind::unavailable, store_error_);
     if (!open_connection()) return fail(Kind::unavailable, "Cyrus SASL: out of memory");
     std::string bound = parsed->header;
     if (parsed->flag == BindingFlag::used) {
@@ -152,17 +163,40 @@ StepResult ScramExchange::final(std::string_view message) {
     if (last.kind != Step::Kind::done) return fail(Kind::unavailable, last.error);
     connection_.reset();
     // A fake's proof cannot be made, but nothing may rest on that alone.
-    if (proving() == nullptr) return fail(Kind::bad_credentials, "no such account");
+    if (!is_somebody()) return fail(Kind::bad_credentials, "no such account");
+    if (backend_.elsewhere != nullptr && !have_account())
+        return fail(Kind::unavailable, store_error_);
     await_ = Await::empty;
     return Challenge{step.octets};
 }
 
 StepResult ScramExchange::empty() {
-    const Identity proved{account_, credential_, {}, generation_};
+    const Identity proved{account_, credential_, {}, generation_, password_rests_on()};
     if (!load_account()) return fail(Kind::unavailable, store_error_);
     if (!(account_ && account_->suspended) && !stands(proved, account_.get()))
         return fail(Kind::bad_credentials, "changed during the exchange");
-    return succeed();
+    return succeed(password_rests_on());
+}
+
+/// Makes a verifier of the password that another back-end gives out, with the salt and the round
+/// count that the name has in any case; and does the same work where it has none.
+bool ScramExchange::fetch_elsewhere() {
+    Verifier verifier =
+        backend_.fakes.of(name_.normalised.empty() ? name_.typed : name_.normalised,
+                          *backend_.store.iteration_shares(), backend_.store.iterations());
+    BackendAnswer answer;
+    answer.kind = BackendAnswer::Kind::failed;
+    if (const auto user = user_elsewhere()) {
+        answer = backend_.elsewhere->passwords->fetch(*user);
+        if (!hear(answer)) return false;
+    }
+    const bool known = answer.kind == BackendAnswer::Kind::ok;
+    const auto made = make_verifier(known ? answer.password.reveal() : "nobody's", verifier.salt,
+                                    verifier.iterations);
+    known_elsewhere_ = known && made.has_value();
+    if (known_elsewhere_) verifier = *made;
+    verifier_text_ = verifier.text();
+    return true;
 }
 
 std::optional<std::string> ScramExchange::name_said(std::string_view message) const {

@@ -59,16 +59,17 @@ Exit add(const Context& c, const Wanted& w) {
     if (!w.plan.empty()) call.body["plan"] = w.plan;
     if (!w.device.put(c, w.kind, call.body)) return Exit::usage;
     if (is_certificate && !add_certificate(c, w.certificate, call.body)) return Exit::usage;
-    return c.perform(Way::files, config::Need::a_file, w.account, std::move(call),
-                     [&](const Json& made) {
-                         w.device.warn(c);
-                         if (c.out.json) {
-                             c.out.line(made);
-                         } else if (made.contains("password")) {
-                             c.out.secret(shown(made, "password"));
-                         }
-                         return Exit::done;
-                     });
+    const Exit exit = c.perform(Way::files, config::Need::a_file, w.account, std::move(call),
+                                [&](const Json& made) {
+                                    w.device.warn(c);
+                                    if (c.out.json) {
+                                        c.out.line(made);
+                                    } else if (made.contains("password")) {
+                                        c.out.secret(shown(made, "password"));
+                                    }
+                                    return Exit::done;
+                                });
+    return w.kind == "password" ? warn_if_unasked(c, exit) : exit;
 }
 
 Exit list(const Context& c, const std::string& account) {

@@ -97,7 +97,33 @@ struct Message {
     Duration trace_retention = std::chrono::hours(24 * 90);
 };
 
-enum class AuthBackend : std::uint8_t { embedded };
+enum class AuthBackend : std::uint8_t { embedded, saslauthd, sasldb, ldapdb, sql };
+
+enum class LdapStartTls : std::uint8_t { no, try_it, demand };
+enum class SqlEngine : std::uint8_t { none, pgsql, mysql, sqlite3 };
+
+/// How another back-end is reached; by Cyrus' names, but the first two.
+struct AuthOptions {
+    Duration timeout = std::chrono::seconds(5);  ///< Of one login, its wait for its turn included.
+    std::uint32_t connections = 8;
+    std::string saslauthd_path = "/run/saslauthd/mux";
+    std::string sasldb_path = "/etc/sasldb2";
+    std::string ldapdb_uri;
+    std::string ldapdb_id;
+    proto::Secret ldapdb_pw;
+    std::string ldapdb_pw_file;
+    std::string ldapdb_mech;
+    LdapStartTls ldapdb_starttls = LdapStartTls::no;
+    std::string ldapdb_rc;
+    SqlEngine sql_engine = SqlEngine::none;
+    std::string sql_hostnames;
+    std::string sql_user;
+    proto::Secret sql_passwd;
+    std::string sql_passwd_file;
+    std::string sql_database;
+    std::string sql_select;
+    bool sql_usessl = false;
+};
 
 /// Where the keys stand that tokens are checked with: a URL, or a file.
 struct KeySetPlace {
@@ -141,6 +167,7 @@ struct Auth {
     std::string credential_separator = "+";
     OAuth oauth;
     External external;
+    AuthOptions options;
 };
 
 struct LoginGuard {

@@ -82,7 +82,10 @@ void Server::register_gauges() {
         return out;
     });
     metrics_->ask(Kind::gauge, "pool_queue", "Jobs that wait for a pool.", [this] {
-        return std::vector<Sample>{{{{"pool", "auth"}}, static_cast<double>(auth_pool_->queued())}};
+        std::vector<Sample> out{{{{"pool", "auth"}}, static_cast<double>(auth_pool_->queued())}};
+        if (backend_)
+            out.push_back({{{"pool", "backend"}}, static_cast<double>(backend_->queued())});
+        return out;
     });
     metrics_->ask(Kind::gauge, "login_penalties", "Subjects in penalty.", [this] {
         const auto now = guard_.penalties(std::chrono::steady_clock::now());
@@ -93,6 +96,19 @@ void Server::register_gauges() {
     metrics_->ask(Kind::gauge, "login_delayed", "Connections that wait in delay.", [this] {
         return std::vector<Sample>{{{}, static_cast<double>(guard_.delayed())}};
     });
+    if (backend_) {
+        metrics_->ask(Kind::counter, "auth_backend_total", "Questions to a password back-end.",
+                      [this] {
+                          std::vector<Sample> out;
+                          for (std::size_t i = 0; i < BackendDesk::results; ++i) {
+                              const auto result = static_cast<BackendDesk::Result>(i);
+                              out.push_back({{{"backend", backend_->backend()},
+                                              {"result", std::string(BackendDesk::name(result))}},
+                                             static_cast<double>(backend_->count(result))});
+                          }
+                          return out;
+                      });
+    }
     metrics_->ask(Kind::gauge, "body_memory_bytes", "Memory claimed by message bodies.", [this] {
         return std::vector<Sample>{{{}, static_cast<double>(bodies_.used())}};
     });

@@ -117,6 +117,7 @@ class Server {
     std::unique_ptr<auth::PasswordMemory> passwords_;
     std::unique_ptr<auth::SaslServer> sasl_;
     std::unique_ptr<auth::AuthPool> auth_pool_;
+    std::unique_ptr<BackendDesk> backend_;  ///< Null: passwords are in the store.
     std::shared_ptr<const auth::AccountStore::Listener> subscription_;
     policy::LoginGuard guard_;
     std::unique_ptr<GuardFile> guard_file_;

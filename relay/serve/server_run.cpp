@@ -69,6 +69,7 @@ int Server::run() {
 
     for (const auto& thread : threads_) thread->join();
     auth_pool_->stop();
+    const bool hangs = backend_ && !backend_->stop();
     offload_.join();
     runner_ready_.store(nullptr);
     spool_->stop();
@@ -78,6 +79,8 @@ int Server::run() {
     events_->log(event::Level::info, "serve", "stopped");
     recorder_->stop();
     log_->stop();
+    // What a back-end keeps from ending uses the store, and a thread cannot be ended from outside.
+    if (hangs) ::_exit(0);
     return 0;
 }
 
@@ -189,6 +192,7 @@ awaitable<void> Server::housekeeping() {
         wall = wall_now;
         steady = steady_now;
         look_after_alerts();
+        if (backend_) backend_->look_after();
         if (++ticks % 6 == 0) {  // twice a minute
             (void)co_await net::offload(
                 offload_, [this] { return accounts_->flush(known_since()).has_value(); });

@@ -17,9 +17,11 @@
 #include "auth/error.hpp"
 #include "auth/key_file.hpp"
 #include "proto/ref.hpp"
+#include "relay/config/backend.hpp"
 #include "relay/net/offload.hpp"
 #include "relay/process/privileges.hpp"
 #include "relay/process/version.hpp"
+#include "relay/serve/elsewhere.hpp"
 #include "relay/serve/server.hpp"
 
 namespace postern::relay {
@@ -88,6 +90,7 @@ Server::Server(ServeOptions options, process::Notifier notifier)
 Server::~Server() = default;
 
 Started Server::start() {
+    auth::bound_waiting(elsewhere_settings(*config_));
     // As many descriptors as we may have: each connection takes one.
     if (rlimit files{};
         ::getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
@@ -270,11 +273,20 @@ Started Server::open_accounts() {
     auto key = auth::load_or_make_key(state / "keys" / "fake_salt.key", auth::system_random());
     if (!key) return key.error().text;
     passwords_ = std::make_unique<auth::PasswordMemory>();
-    auto sasl =
-        auth::SaslServer::start({}, *accounts_, *passwords_, auth::FakeVerifiers(std::move(*key)));
+    auth::SaslSettings sasl_settings;
+    sasl_settings.elsewhere = elsewhere_settings(*config_);
+    auto sasl = auth::SaslServer::start(std::move(sasl_settings), *accounts_, *passwords_,
+                                        auth::FakeVerifiers(std::move(*key)));
     if (!sasl) return sasl.error().text;
     sasl_ = std::move(*sasl);
     auth_pool_ = std::make_unique<auth::AuthPool>();
+    if (sasl_->passwords() != nullptr) {
+        backend_ = std::make_unique<BackendDesk>(
+            BackendDesk::Settings{.backend = std::string(config::name(config_->auth.backend)),
+                                  .timeout = config_->auth.options.timeout,
+                                  .connections = config_->auth.options.connections},
+            *events_);
+    }
 
     const auto now = std::chrono::system_clock::now();
     guard_.set(guard_settings(*config_));
@@ -417,7 +429,8 @@ void Server::make_services() {
         .connections = connections_,
         .sessions_made = sessions_made_,
         .by_listener = std::vector<std::atomic<std::int64_t>>(config_->server.listen.size()),
-        .make_ref = make_ref});
+        .make_ref = make_ref,
+        .backend = backend_.get()});
 }
 
 }  // namespace postern::relay

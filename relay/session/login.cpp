@@ -89,7 +89,7 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
     }
     if (aborted_) co_return;
     if (!said) {
-        login_unavailable("overload");
+        login_unavailable(unanswered_);
         co_return;
     }
     if (auto* challenge = std::get_if<auth::Challenge>(&*said)) {
@@ -192,13 +192,22 @@ awaitable<bool> SessionDriver::on_auth_pool(auth::AuthPool::Priority priority,
     co_return done;
 }
 
-/// Runs one step on the auth pool. Unset: the pool is full, or it took too long.
+/// Runs one step on the auth pool, or where another back-end is asked. Unset: `unanswered_` says
+/// why.
 awaitable<std::optional<auth::StepResult>> SessionDriver::step(
     std::optional<proto::Secret> response) {
     std::optional<auth::StepResult> out;
     const auto priority = services_.guard.known_pair(source_, attempt_name_, clock::now())
                               ? auth::AuthPool::Priority::known
                               : auth::AuthPool::Priority::stranger;
+    if (services_.backend != nullptr && exchange_->asks_elsewhere()) {
+        check_began_ = clock::now();
+        auto answer = co_await services_.backend->step(exchange_, std::move(response), priority,
+                                                       pause_, [this] { return aborted_; });
+        unanswered_ = answer.why;
+        co_return std::move(answer.said);
+    }
+    unanswered_ = "overload";
     (void)co_await on_auth_pool(priority, [&] {
         check_began_ = clock::now();  // What it waited for its turn tells nothing.
         out = exchange_->step(response);
@@ -234,6 +243,11 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
                              "an imported hash could not be made a verifier, its next login "
                              "tries again: " +
                                  success.notice);
+    }
+    if (success.made) {
+        services_.events.log(event::Level::info, "auth",
+                             fmt::format("account {} was made at its first login by {}",
+                                         account_name_, services_.backend->backend()));
     }
     auto guard = attempt_.succeeded(clock::now(), credential_);
     attempt_ = {};
@@ -295,8 +309,10 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
         case Kind::unavailable:
             attempt_ = {};
             tell_login(false, "error", &failure);
-            services_.events.log(event::Level::error, "auth",
-                                 "logins cannot be judged: " + failure.detail);
+            // Of another back-end its alert tells.
+            services_.events.log(
+                services_.backend != nullptr ? event::Level::debug : event::Level::error, "auth",
+                "logins cannot be judged: " + failure.detail);
             machine_->auth_failed(
                 {454, "4.7.0", "authentication is not possible now, try again later", false});
             co_return;
@@ -357,7 +373,7 @@ std::chrono::milliseconds SessionDriver::rest_of_floor() const {
                     std::chrono::ceil<std::chrono::milliseconds>(left));
 }
 
-void SessionDriver::login_unavailable(const std::string& why) {
+void SessionDriver::login_unavailable(std::string_view why) {
     auth::Failure failure;
     failure.account = attempt_name_;
     failure.detail = why;

@@ -65,8 +65,42 @@ TEST_CASE("a fault behind the least file names line, key, what is wrong and what
          "d)"},
         {"[message]\ntrace_retention = 2026-01-01",
          "9: message.trace_retention: expected a duration like \"20s\", not a date or time"},
-        {"[auth]\nbackend = \"saslauthd\"",
-         "9: auth.backend: \"saslauthd\" belongs to a later version; this one knows \"embedded\""},
+        {"[auth]\nbackend = \"pam\"",
+         "9: auth.backend: \"pam\" is not \"embedded\", \"saslauthd\", \"sasldb\", \"ldapdb\" or "
+         "\"sql\""},
+        {"[auth]\nbackend = \"saslauthd\"\nmechanisms = [\"PLAIN\", \"SCRAM-SHA-256\"]",
+         "10: auth.mechanisms: \"SCRAM-SHA-256\" cannot be served by the back-end \"saslauthd\", "
+         "which never shows what it needs; write \"PLAIN\" or \"LOGIN\""},
+        {"[auth]\nbackend = \"saslauthd\"\n[auth.options]\ntimeout = \"0s\"",
+         "11: auth.options.timeout: \"0s\" is not between 100ms and 1m"},
+        {"[auth]\nbackend = \"saslauthd\"\n[auth.options]\nconnections = 0",
+         "11: auth.options.connections: 0 is no whole number from 1 to 256"},
+        {"[auth]\nbackend = \"saslauthd\"\n[auth.options]\nsaslauthd_pth = \"/x\"",
+         "11: auth.options.saslauthd_pth: unknown key; did you mean saslauthd_path?"},
+        {"[auth]\nbackend = \"ldapdb\"\n[auth.options]\nldapdb_mech = \"EXTERNAL\"",
+         "10: auth.options.ldapdb_uri: not set; write where the server is, like \"ldapi:///\" or "
+         "\"ldaps://ldap.example.net\""},
+        {"[auth]\nbackend = \"ldapdb\"\n[auth.options]\nldapdb_uri = \"ldapi:///\"",
+         "10: auth.options.ldapdb_mech: not set; write how to log in there, like \"EXTERNAL\" or "
+         "\"DIGEST-MD5\""},
+        {"[auth]\nbackend = \"sql\"\n[auth.options]\nsql_engine = \"oracle\"\n"
+         "sql_database = \"d\"\nsql_select = \"SELECT p FROM u WHERE n = '%u'\"",
+         "11: auth.options.sql_engine: \"oracle\" is not \"pgsql\", \"mysql\" or \"sqlite3\""},
+        {"[auth]\nbackend = \"sql\"\n[auth.options]\nsql_engine = \"pgsql\"\n"
+         "sql_database = \"d\"",
+         "10: auth.options.sql_select: not set; write the query for a password, like \"SELECT "
+         "password FROM users WHERE name = '%u' AND domain = '%r'\""},
+        {"[auth]\nbackend = \"sql\"\n[auth.options]\nsql_engine = \"pgsql\"\n"
+         "sql_database = \"d\"\nsql_select = \"SELECT p FROM u\"",
+         "13: auth.options.sql_select: asks for nobody; write '%u' where the name's local part "
+         "belongs and '%r' where its domain does"},
+        {"[auth]\nbackend = \"sql\"\n[auth.options]\nsql_engine = \"pgsql\"\n"
+         "sql_database = \"d\"\nsql_select = \"SELECT '%u'\"\nsql_hostnames = \"a,\"",
+         "14: auth.options.sql_hostnames: \"a,\" is no list of hosts; write them with commas and "
+         "without spaces, like \"db1.example.net:5432,db2.example.net\""},
+        {"[auth]\nbackend = \"sql\"\n[auth.options]\nsql_engine = \"pgsql\"\n"
+         "sql_database = \"d\"\nsql_select = \"SELECT '%u'\"\nsql_passwd_file = \"/gone\"",
+         "14: auth.options.sql_passwd_file: cannot read /gone: No such file or directory"},
         {"[auth]\nmechanisms = [\"NTLM\"]",
          "9: auth.mechanisms: \"NTLM\" is not "
          "\"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\", \"SCRAM-SHA-1\", \"PLAIN\", "
