@@ -147,6 +147,12 @@ result<void> AccountStore::Impl::find_there(std::span<const ImportedAccount> acc
     constexpr std::size_t part = 64;
     for (std::size_t i = 0; i < accounts.size(); i += part) {
         const std::scoped_lock lock(reader_mutex_);
+        // One read transaction a part, for each costs more than the look-up.
+        if (const Outcome error = reader_->exec("SAVEPOINT part")) return error;
+        struct Release {
+            Database& database;
+            ~Release() { (void)database.exec("RELEASE part"); }
+        } const release{*reader_};
         for (const ImportedAccount& account :
              accounts.subspan(i).first(std::min(part, accounts.size() - i))) {
             Statement row = reader_->prepare("SELECT 1 FROM account WHERE name = ?");
