@@ -171,11 +171,19 @@ void LoginGuard::load_known(std::string_view source, std::string_view account,
 
 bool LoginGuard::known_pair(std::string_view source, std::string_view account,
                             SteadyTime now) const {
+    return trust(source, account, now) == Trust::known;
+}
+
+LoginGuard::Trust LoginGuard::trust(std::string_view source, std::string_view account,
+                                    SteadyTime now) const {
     const SourceKey key = source_key(source);
     auto& site = impl_->site_of(key);
     const auto pair = impl_->pair_key(key, impl_->account_key(guarded_name(account)));
     const std::scoped_lock lock(site.mutex);
-    return impl_->is_known(site.pairs, pair, now);
+    if (impl_->is_known(site.pairs, pair, now)) return Trust::known;
+    const Source* const found = site.sources.find(key);
+    const bool failed = found != nullptr && found->score.now(tick_of(now)) > weight_new_account;
+    return failed ? Trust::suspect : Trust::stranger;
 }
 
 LoginGuard::Stats LoginGuard::stats() const {

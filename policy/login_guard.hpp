@@ -188,6 +188,15 @@ class LoginGuard {
     [[nodiscard]] bool known_pair(std::string_view source, std::string_view account,
                                   SteadyTime now) const;
 
+    /// Whose secret is checked first where more wait than can be checked.
+    enum class Trust : std::uint8_t {
+        known,     ///< The account used this source before.
+        stranger,  ///< Nothing, or one mistake, is known of the source.
+        suspect,   ///< More failed from there lately.
+    };
+    [[nodiscard]] Trust trust(std::string_view source, std::string_view account,
+                              SteadyTime now) const;
+
     enum class Kind : std::uint8_t { source, account, pair };
     /// Something in penalty, or exempted by allow().
     struct Standing {

@@ -301,6 +301,20 @@ TEST_CASE("known pairs are loaded at start and forgotten after their time") {
     CHECK(guard.known_pair(office, "ann@example.net", start + std::chrono::days(2)));
 }
 
+TEST_CASE("a source is trusted after one mistake, and not after more") {
+    using Trust = LoginGuard::Trust;
+    LoginGuard guard;
+    guard.load_known(office, "ann@example.net", 1h, start);
+    CHECK(guard.trust(office, "ann@example.net", start) == Trust::known);
+    CHECK(guard.trust(office, "bob@example.net", start) == Trust::stranger);
+    (void)fail(guard, office, "bob@example.net", 1, start);
+    CHECK(guard.trust(office, "bob@example.net", start) == Trust::stranger);
+    (void)fail(guard, office, "bob@example.net", 2, start);
+    CHECK(guard.trust(office, "bob@example.net", start) == Trust::suspect);
+    CHECK(guard.trust(office, "ann@example.net", start) == Trust::known);
+    CHECK(guard.trust(office, "bob@example.net", start + 2h) == Trust::stranger);
+}
+
 TEST_CASE("with the rule off there is none of it, observed it is told only") {
     LoginGuard off({.mode = Mode::off, .known_for = 1h}, {});
     for (std::uint64_t i = 0; i < 100; ++i) {
