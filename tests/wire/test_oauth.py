@@ -227,7 +227,12 @@ def test_a_client_that_would_bind_is_refused(unguarded: Relay) -> None:
 def test_a_token_of_a_megabyte(unguarded: Relay) -> None:
     with unguarded.encrypted() as client:
         client.send(b"AUTH OAUTHBEARER " + b64(bearer("A" * (1 << 20))).encode() + b"\r\n")
-        assert client.reply().heading == "500 5.5.6"
+        assert client.reply().code == 500
+    for initial in (True, False):
+        with unguarded.encrypted() as client:
+            assert offer(client, bearer("A" * 9500), initial=initial).heading == "500 5.5.6"
+    with unguarded.encrypted() as client:
+        assert refused(client, bearer("A" * 8900)).heading == "535 5.7.8"
     with unguarded.encrypted() as client:
         assert offer(client, bearer(GOOD)).code == 235
 
