@@ -309,6 +309,7 @@ def test_keys_are_fetched_by_https_and_used(site: Site) -> None:
     assert site.log_in().code == 235
     assert site.log_in(RSA).code == 235
     assert site.issuer.requests == ["/keys?v=1"]
+    assert site.relay.metrics().total("postern_auth_backend_total", backend="jwks", result="ok") == 1
 
 
 def test_a_rotated_key_is_fetched_when_a_token_names_it(place: Place, issuer: Issuer) -> None:
