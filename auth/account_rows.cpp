@@ -328,6 +328,14 @@ Outcome write_adopted(Database& database, std::int64_t id, std::string_view name
         .error();
 }
 
+Outcome write_scram_sha1(Database& database, std::int64_t credential_id, std::string_view text) {
+    return database.prepare("UPDATE credential SET scram_sha1 = ? WHERE id = ?")
+        .bind(text)
+        .bind(credential_id)
+        .run()
+        .error();
+}
+
 Outcome delete_credential(Database& database, std::int64_t id, std::string_view name) {
     return database.prepare("DELETE FROM credential WHERE account_id = ? AND name = ?")
         .bind(id)

@@ -44,6 +44,9 @@ using Outcome = boost::system::error_code;
 /// Puts a verifier in the place of its hash: the row, and so the proof, stays the same one.
 [[nodiscard]] Outcome write_adopted(Database& database, std::int64_t id, std::string_view name,
                                     const Verifier& verifier);
+/// Of the credential with that number.
+[[nodiscard]] Outcome write_scram_sha1(Database& database, std::int64_t credential_id,
+                                       std::string_view text);
 /// What is known of its use stays: it is asked for just then.
 [[nodiscard]] Outcome delete_credential(Database& database, std::int64_t id, std::string_view name);
 [[nodiscard]] Outcome write_suspension(Database& database, std::int64_t id,

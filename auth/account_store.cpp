@@ -38,11 +38,13 @@ Outcome check_rules(const std::map<std::string, std::string>& rules, bool may_be
     return {};
 }
 
-Credential password_of(std::string_view name, const Verifier& verifier, std::string_view plan) {
+template <typename Proof>
+Credential password_of(std::string_view name, const Proof& proof, std::string_view plan) {
     Credential out;
     out.name = name;
     out.plan = plan;
-    out.verifier = verifier;
+    out.verifier = proof.verifier;
+    out.scram_sha1 = proof.scram_sha1;
     return out;
 }
 
@@ -150,11 +152,11 @@ result<AccountPtr> AccountStore::add(const NewAccount& account, Time now) {
     const auto authzids = account_names(account.authzids);
     if (!authzids) return authzids.error();
     if (const Outcome error = check_rules(account.rules, false)) return error;
-    std::optional<Verifier> verifier;
+    std::optional<Impl::Proof> proof;
     if (account.password) {
-        auto made = impl_->verifier_of(*account.password, nullptr, {});
+        auto made = impl_->proof_of(*account.password, nullptr, {});
         if (!made) return made.error();
-        verifier = std::move(*made);
+        proof = std::move(*made);
     }
 
     return impl_->change(
@@ -166,9 +168,9 @@ result<AccountPtr> AccountStore::add(const NewAccount& account, Time now) {
             if (const Outcome error = write_owned(db, *id, *owned)) return error;
             if (const Outcome error = write_rules(db, *id, account.rules)) return error;
             if (const Outcome error = write_authzids(db, *id, *authzids)) return error;
-            if (verifier) {
+            if (proof) {
                 if (const Outcome error =
-                        write_credential(db, *id, password_of({}, *verifier, {}), now))
+                        write_credential(db, *id, password_of({}, *proof, {}), now))
                     return error;
             }
             return id;
@@ -186,7 +188,7 @@ result<AccountPtr> AccountStore::set(std::string_view name, const AccountChange&
     if (!authzids) return authzids.error();
     if (const Outcome error = check_rules(change.rules, true)) return error;
     const auto write = [&](Database& db, const AccountPtr& account,
-                           const Verifier* verifier) -> result<std::int64_t> {
+                           const Impl::Proof* proof) -> result<std::int64_t> {
         const std::int64_t id = account->id;
         if (change.customer) {
             if (const Outcome error = write_customer(db, id, *change.customer, now)) return error;
@@ -204,8 +206,8 @@ result<AccountPtr> AccountStore::set(std::string_view name, const AccountChange&
         if (change.drop_password) {
             if (const Outcome error = delete_credential(db, id, {})) return error;
         }
-        if (verifier != nullptr) {
-            if (const Outcome error = write_credential(db, id, password_of({}, *verifier, {}), now))
+        if (proof != nullptr) {
+            if (const Outcome error = write_credential(db, id, password_of({}, *proof, {}), now))
                 return error;
         }
         return id;
@@ -213,8 +215,8 @@ result<AccountPtr> AccountStore::set(std::string_view name, const AccountChange&
     if (change.password) {
         return impl_->change_with(
             *normalised, Change::password, *change.password, {},
-            [&](Database& db, const AccountPtr& account, const Verifier& verifier) {
-                return write(db, account, &verifier);
+            [&](Database& db, const AccountPtr& account, const Impl::Proof& proof) {
+                return write(db, account, &proof);
             });
     }
     return impl_->change(
@@ -231,11 +233,11 @@ result<AccountPtr> AccountStore::add_credential(std::string_view name,
     return impl_->change_with(
         *normalised, Change::credential, credential.password, *label,
         [&](Database& db, const AccountPtr& account,
-            const Verifier& verifier) -> result<std::int64_t> {
+            const Impl::Proof& proof) -> result<std::int64_t> {
             if (find_credential(*account, *label) != nullptr) return AuthError::credential_exists;
             if (account->credentials.size() >= max_credentials)
                 return AuthError::too_many_credentials;
-            const Credential made = password_of(*label, verifier, credential.plan);
+            const Credential made = password_of(*label, proof, credential.plan);
             if (const Outcome error = write_credential(db, account->id, made, now)) return error;
             return account->id;
         });

@@ -24,6 +24,8 @@ namespace postern::auth {
 
 struct ImportedAccount;
 class ImportFaults;
+/// Whether passwords have a verifier for SCRAM-SHA-1 beside the other.
+enum class ScramSha1 : std::uint8_t { left_out, kept };
 
 struct StoreSettings {
     std::filesystem::path path;  ///< STATE/accounts.db; made 0600 where it is not there.
@@ -32,6 +34,7 @@ struct StoreSettings {
     std::size_t pending_logins =
         65536;  ///< Bounds what waits for flush(): pairs beyond it are not noted.
     unsigned iterations = min_iterations;  ///< For passwords set from now on.
+    ScramSha1 scram_sha1 = ScramSha1::left_out;
     RandomBytes random = system_random();
 };
 
@@ -67,6 +70,12 @@ struct NewCredential {
 };
 
 struct NewDevice;
+/// A client certificate that an account is known by (EXTERNAL).
+struct NewCertificate {
+    std::string name;         ///< As NewCredential has it.
+    std::string fingerprint;  ///< CertificateText::fingerprint
+    std::string plan;         ///< As NewCredential has it.
+};
 
 struct SuspensionRequest {
     std::string rule = "operator";
@@ -128,6 +137,8 @@ class AccountStore {
     /// *Memory*: takes a normalised name (normalised_login); null where it is not cached, which
     /// says nothing about whether it exists.
     [[nodiscard]] AccountPtr find_cached(std::string_view normalised) const;
+    /// The name of the account that is known by the certificate of that fingerprint; not_found.
+    [[nodiscard]] result<std::string> find_by_certificate(std::string_view fingerprint);
     [[nodiscard]] result<AccountView> show(std::string_view name);
     /// In order of name, after `cursor` (empty: from the start); `limit` 1 to 1000.
     [[nodiscard]] result<AccountPage> list(const AccountFilter& filter, std::string_view cursor,
@@ -147,6 +158,9 @@ class AccountStore {
     /// *Memory*: how many accounts have a password that is nothing but an imported hash
     /// (has_bare_crypt).
     [[nodiscard]] std::uint64_t bare_crypts() const noexcept;
+    void set_scram_sha1(ScramSha1 kept) noexcept;  ///< *Memory*; for a reload.
+    /// *Memory*: it is a password that should have a verifier for SCRAM-SHA-1 and has none.
+    [[nodiscard]] bool wants_scram_sha1(const Credential& credential) const;
 
     // --- changing; durable when they return, seen at once by every later find ---
     [[nodiscard]] result<AccountPtr> add(const NewAccount& account, Time now);
@@ -154,6 +168,11 @@ class AccountStore {
                                          Time now);
     [[nodiscard]] result<AccountPtr> passwd(std::string_view name, const proto::Secret& password,
                                             Time now);
+    /// Gives a password, just proved right, its verifier for SCRAM-SHA-1; `prepared` by SASLprep.
+    /// No login ends by it. changed_meanwhile where the account is not that of `seen` any more.
+    [[nodiscard]] result<AccountPtr> keep_scram_sha1(const AccountRecord& seen,
+                                                     std::string_view credential,
+                                                     std::string_view prepared);
     /// credential_exists where there is one of that name.
     [[nodiscard]] result<AccountPtr> add_credential(std::string_view name,
                                                     const NewCredential& credential, Time now);
@@ -164,6 +183,9 @@ class AccountStore {
     /// with the narrowest network.
     [[nodiscard]] std::optional<BoundDevice> find_device(std::string_view listener,
                                                          std::string_view address) const;
+    /// Likewise; certificate_taken where any account is known by it already.
+    [[nodiscard]] result<AccountPtr> add_certificate(std::string_view name,
+                                                     const NewCertificate& certificate, Time now);
     /// no_credential where there is none. The first password has no name and is not meant: set()
     /// drops it.
     [[nodiscard]] result<AccountPtr> revoke_credential(std::string_view name,

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "auth/saslprep.hpp"
+#include "auth/scram_sha1.hpp"
 #include "proto/address.hpp"
 
 namespace postern::auth {
@@ -19,6 +20,7 @@ AccountStore::Impl::Impl(StoreSettings settings, std::unique_ptr<Database> write
                          std::unique_ptr<Database> reader)
     : settings_(std::move(settings)),
       iterations_(std::clamp(settings_.iterations, min_iterations, max_iterations)),
+      scram_sha1_(settings_.scram_sha1),
       cache_(settings_.cached_accounts),
       logins_(settings_.pending_logins),
       writer_(std::move(writer)),
@@ -216,18 +218,18 @@ result<AccountPtr> AccountStore::Impl::change_locked(const std::string& name, Ch
 result<AccountPtr> AccountStore::Impl::change_with(const std::string& name, Change what,
                                                    const proto::Secret& password,
                                                    std::string_view credential,
-                                                   const VerifierBody& body) {
+                                                   const ProofBody& body) {
     constexpr int most_tries = 8;
     for (int tries = 1;; ++tries) {
         const auto seen = find(name);
         if (!seen) return seen.error();
-        const auto verifier = verifier_of(password, seen->get(), credential);
-        if (!verifier) return verifier.error();
+        const auto proof = proof_of(password, seen->get(), credential);
+        if (!proof) return proof.error();
         auto done = change(name, what,
                            [&](Database& db, const AccountPtr& account) -> result<std::int64_t> {
                                if (account->version != (*seen)->version)
                                    return AuthError::changed_meanwhile;
-                               return body(db, account, *verifier);
+                               return body(db, account, *proof);
                            });
         if (done || done.error() != AuthError::changed_meanwhile || tries == most_tries)
             return done;
@@ -236,14 +238,25 @@ result<AccountPtr> AccountStore::Impl::change_with(const std::string& name, Chan
 
 Outcome AccountStore::Impl::flush(Time forget_before) {
     const std::scoped_lock lock(writer_mutex_);
-    return logins_.write(*writer_, forget_before);
+    const Outcome error = logins_.write(*writer_, forget_before);
+    if (!error) upkeep_waits_.store(false, std::memory_order_relaxed);
+    return error;
 }
 
-result<Verifier> AccountStore::Impl::verifier_of(const proto::Secret& password,
-                                                 const AccountRecord* account,
-                                                 std::string_view credential) const {
+result<AccountStore::Impl::Proof> AccountStore::Impl::proof_of(const proto::Secret& password,
+                                                               const AccountRecord* account,
+                                                               std::string_view credential) const {
     Salting with = salting_of(account, credential);
-    return make_verifier(password.reveal(), std::move(with.salt), with.iterations);
+    auto verifier = make_verifier(password.reveal(), std::move(with.salt), with.iterations);
+    if (!verifier) return verifier.error();
+    Proof out{std::move(*verifier), {}};
+    if (scram_sha1_.load(std::memory_order_relaxed) == ScramSha1::kept) {
+        std::optional<std::string> prepared = saslprep(password.reveal(), PrepUse::stored);
+        if (!prepared) return AuthError::invalid_password;
+        out.scram_sha1 = scram_sha1_of(*prepared, out.verifier.salt, out.verifier.iterations);
+        wipe(prepared->data(), prepared->size());
+    }
+    return out;
 }
 
 AccountStore::Impl::Salting AccountStore::Impl::salting_of(const AccountRecord* account,

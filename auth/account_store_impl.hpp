@@ -29,6 +29,7 @@ class AccountStore::Impl {
     [[nodiscard]] Outcome load();
 
     [[nodiscard]] result<AccountPtr> find(std::string_view name);
+    [[nodiscard]] result<std::string> owner_of_certificate(std::string_view fingerprint);
     [[nodiscard]] result<AccountView> view(AccountPtr account);
     [[nodiscard]] result<std::vector<std::string>> names(const AccountFilter& filter,
                                                          std::string_view cursor,
@@ -46,14 +47,19 @@ class AccountStore::Impl {
     /// change() that does not wait for another one that takes long: store_locked.
     [[nodiscard]] result<AccountPtr> try_change(const std::string& name, Change what,
                                                 const Body& body);
-    /// change() with a verifier of a password for that credential. It is derived without the lock,
-    /// and anew where the account changes meanwhile.
-    using VerifierBody = std::function<result<std::int64_t>(
-        Database& database, const AccountPtr& account, const Verifier& verifier)>;
+    /// What is kept of a password.
+    struct Proof {
+        Verifier verifier;
+        std::string scram_sha1;  ///< Empty: left out.
+    };
+    /// change() with what is kept of a password for that credential. It is derived without the
+    /// lock, and anew where the account changes meanwhile.
+    using ProofBody = std::function<result<std::int64_t>(
+        Database& database, const AccountPtr& account, const Proof& proof)>;
     [[nodiscard]] result<AccountPtr> change_with(const std::string& name, Change what,
                                                  const proto::Secret& password,
                                                  std::string_view credential,
-                                                 const VerifierBody& body);
+                                                 const ProofBody& body);
     /// Given the customer as it stands (unset: there is none), makes the change.
     using CustomerBody =
         std::function<Outcome(Database& database, const std::optional<CustomerRecord>& customer)>;
@@ -70,9 +76,9 @@ class AccountStore::Impl {
     [[nodiscard]] Outcome flush(Time forget_before);
     /// With the salt and round count of the account's other credentials, so that one derivation
     /// tries them all; of its own where there is none (or no account yet: null).
-    [[nodiscard]] result<Verifier> verifier_of(const proto::Secret& password,
-                                               const AccountRecord* account,
-                                               std::string_view credential) const;
+    [[nodiscard]] result<Proof> proof_of(const proto::Secret& password,
+                                         const AccountRecord* account,
+                                         std::string_view credential) const;
     struct Salting {
         std::string salt;
         unsigned iterations = 0;
@@ -89,6 +95,9 @@ class AccountStore::Impl {
     [[nodiscard]] std::uint64_t bare_crypts() const noexcept {
         return bare_crypts_.load(std::memory_order_relaxed);
     }
+    [[nodiscard]] std::atomic<ScramSha1>& scram_sha1() noexcept { return scram_sha1_; }
+    /// keep_scram_sha1() could not write: it is left alone until flush() can.
+    [[nodiscard]] std::atomic<bool>& upkeep_waits() noexcept { return upkeep_waits_; }
 
   private:
     /// With writer_mutex_ held.
@@ -101,6 +110,8 @@ class AccountStore::Impl {
 
     const StoreSettings settings_;
     std::atomic<unsigned> iterations_;
+    std::atomic<ScramSha1> scram_sha1_;
+    std::atomic<bool> upkeep_waits_{false};
     AccountCache cache_;
     LoginBook logins_;
     DeviceIndex devices_;

@@ -7,25 +7,33 @@
 #include <mutex>
 #include <span>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace postern::auth {
 
-class AuthPool::Impl {
+/// Shared by its threads: one that hangs for ever outlives the pool.
+class AuthPool::Impl : public std::enable_shared_from_this<AuthPool::Impl> {
   public:
-    explicit Impl(Settings settings) : settings_(std::move(settings)) {
+    explicit Impl(Settings settings) : settings_(std::move(settings)) {}
+
+    void start() {
         const unsigned threads = settings_.threads != 0
                                      ? settings_.threads
                                      : std::max(1U, std::thread::hardware_concurrency());
+        busy_since_.resize(threads);
         threads_.reserve(threads);
-        for (unsigned i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+        for (unsigned i = 0; i < threads; ++i) {
+            threads_.emplace_back([self = shared_from_this(), i] { self->work(i); });
+            ++alive_;
+        }
     }
 
     bool submit(Job&& job) {
         {
             const std::scoped_lock lock(mutex_);
             std::deque<Job>& queue = queues_[static_cast<std::size_t>(job.priority)];
-            if (stopping_ || queue.size() >= settings_.queue) return false;
+            if (stopping_ || queue.size() >= settings_.queue || stuck()) return false;
             queue.push_back(std::move(job));
         }
         ready_.notify_one();
@@ -37,25 +45,36 @@ class AuthPool::Impl {
         return waiting();
     }
 
-    void stop() {
-        {
-            const std::scoped_lock lock(mutex_);
-            stopping_ = true;
-        }
+    bool stop(std::optional<std::chrono::steady_clock::duration> patience) {
+        const std::scoped_lock joining(joining_);
+        std::unique_lock lock(mutex_);
+        stopping_ = true;
         ready_.notify_all();
-        const std::scoped_lock lock(joining_);
-        threads_.clear();  // joins
         // What the threads did not take is nobody's now but ours.
-        for (std::deque<Job>& queue : queues_) {
-            while (!queue.empty()) {
-                Job job = std::move(queue.front());
-                queue.pop_front();
+        auto left = std::exchange(queues_, {});
+        const auto all_ended = [this] { return ended_ == alive_; };
+        const bool ended = !patience || ended_one_.wait_for(lock, *patience, all_ended);
+        lock.unlock();
+        for (std::thread& thread : threads_) {
+            if (ended) {
+                thread.join();
+            } else {
+                thread.detach();
+            }
+        }
+        if (!ended) given_up_ = true;
+        threads_.clear();
+        for (std::deque<Job>& queue : left) {
+            for (Job& job : queue) {
                 if (job.expired) job.expired();
             }
         }
+        return !given_up_;
     }
 
   private:
+    using Moment = std::chrono::steady_clock::time_point;
+
     // Of the turns of a queue and those behind it one in eight goes to these while both have
     // somebody waiting: a busy office must not keep everybody else out, nor strangers an owner
     // who mistyped once.
@@ -72,6 +91,14 @@ class AuthPool::Impl {
                                    [](const std::deque<Job>& queue) { return !queue.empty(); });
     }
 
+    bool stuck() const {
+        if (!settings_.stuck_after) return false;
+        const Moment before = settings_.now() - *settings_.stuck_after;
+        return std::ranges::all_of(busy_since_, [&](const std::optional<Moment>& since) {
+            return since && *since < before;
+        });
+    }
+
     Job take() {
         std::size_t at = 0;
         while (at + 1 < queues_.size() && anybody_from(at + 1) &&
@@ -83,33 +110,48 @@ class AuthPool::Impl {
         return job;
     }
 
-    void work() {
+    void work(unsigned index) {
+        std::unique_lock lock(mutex_);
         for (;;) {
-            std::unique_lock lock(mutex_);
             ready_.wait(lock, [this] { return stopping_ || anybody_from(0); });
-            if (stopping_) return;
-            Job job = take();
-            lock.unlock();
-            if (settings_.now() < job.deadline) {
-                if (job.run) job.run();
-            } else if (job.expired) {
-                job.expired();
+            if (stopping_) break;
+            {
+                Job job = take();
+                const Moment now = settings_.now();
+                busy_since_[index] = now;
+                lock.unlock();
+                if (now < job.deadline) {
+                    if (job.run) job.run();
+                } else if (job.expired) {
+                    job.expired();
+                }
             }
+            lock.lock();
+            busy_since_[index].reset();
         }
+        ++ended_;
+        ended_one_.notify_all();
     }
 
     Settings settings_;
     mutable std::mutex mutex_;
     std::condition_variable ready_;
+    std::condition_variable ended_one_;
     std::array<std::deque<Job>, 3> queues_;  ///< By priority.
     std::array<unsigned, 3> turns_{};
+    std::vector<std::optional<Moment>> busy_since_;  ///< By thread; unset: it waits.
+    unsigned alive_ = 0;
+    unsigned ended_ = 0;
     bool stopping_ = false;
+    bool given_up_ = false;
     std::mutex joining_;
-    std::vector<std::jthread> threads_;
+    std::vector<std::thread> threads_;
 };
 
 AuthPool::AuthPool() : AuthPool(Settings()) {}
-AuthPool::AuthPool(Settings settings) : impl_(std::make_unique<Impl>(std::move(settings))) {}
+AuthPool::AuthPool(Settings settings) : impl_(std::make_shared<Impl>(std::move(settings))) {
+    impl_->start();
+}
 AuthPool::~AuthPool() {
     stop();
 }
@@ -120,7 +162,10 @@ std::size_t AuthPool::queued() const {
     return impl_->queued();
 }
 void AuthPool::stop() {
-    impl_->stop();
+    (void)impl_->stop(std::nullopt);
+}
+bool AuthPool::stop_within(std::chrono::steady_clock::duration patience) {
+    return impl_->stop(patience);
 }
 
 }  // namespace postern::auth

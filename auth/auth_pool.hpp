@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 
 namespace postern::auth {
 
@@ -17,6 +18,9 @@ class AuthPool {
     struct Settings {
         unsigned threads = 0;      ///< 0: one a core
         std::size_t queue = 1024;  ///< Of each priority: what a flood of logins may make wait.
+        /// For jobs that may never end: while every thread has been at one for longer, no other is
+        /// taken.
+        std::optional<std::chrono::steady_clock::duration> stuck_after;
         std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
     };
     struct Job {
@@ -30,21 +34,25 @@ class AuthPool {
 
     AuthPool();
     explicit AuthPool(Settings settings);
+    /// As stop(); but of jobs that stop() has given up the threads are left behind.
     ~AuthPool();
     AuthPool(const AuthPool&) = delete;
     AuthPool& operator=(const AuthPool&) = delete;
 
-    /// False: its queue is full or the pool is stopped (454 4.7.0); neither function will be
-    /// called.
+    /// False: its queue is full, all threads are stuck or the pool is stopped (454 4.7.0); neither
+    /// function will be called.
     [[nodiscard]] bool submit(Job job);
     /// Jobs that wait.
     [[nodiscard]] std::size_t queued() const;
-    /// Lets running jobs end, calls `expired` of the waiting ones, joins. Again: nothing.
+    /// Calls `expired` of the waiting jobs, lets running ones end and joins. Again: nothing.
     void stop();
+    /// The same, but waits no longer than so. False: a job still runs, and nothing that it uses may
+    /// be destroyed.
+    [[nodiscard]] bool stop_within(std::chrono::steady_clock::duration patience);
 
   private:
     class Impl;
-    std::unique_ptr<Impl> impl_;
+    std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace postern::auth

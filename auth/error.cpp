@@ -47,6 +47,10 @@ class Category final : public boost::system::error_category {
                 return "another device has that very network at that listener";
             case AuthError::too_many_devices:
                 return "there are as many devices as there may be: revoke one first";
+            case AuthError::invalid_certificate:
+                return "the certificate cannot prove anything";
+            case AuthError::certificate_taken:
+                return "the certificate is a credential already: revoke that one first";
             case AuthError::customer_not_found:
                 return "no such customer";
             case AuthError::customer_exists:
@@ -73,6 +77,8 @@ class Category final : public boost::system::error_category {
                 return "Cyrus SASL does not start";
             case AuthError::mechanism_missing:
                 return "a mechanism of Cyrus SASL is missing: install libsasl2-modules";
+            case AuthError::store_plugin_missing:
+                return "a back-end's plug-in of Cyrus SASL is missing";
         }
         return "unknown error";
     }

@@ -29,6 +29,8 @@ enum class AuthError : std::uint8_t {
     invalid_rcpt,          ///< A device's recipient that is neither an address nor `@DOMAIN`.
     source_taken,          ///< Another device has that network at that listener.
     too_many_devices,      ///< All accounts together have max_devices of them.
+    invalid_certificate,   ///< No certificate that could prove anything.
+    certificate_taken,     ///< The certificate is a credential already.
     customer_not_found,
     customer_exists,
     customer_in_use,    ///< It has accounts.
@@ -42,6 +44,8 @@ enum class AuthError : std::uint8_t {
     key_file,           ///< A key under STATE/keys cannot be read or made, or has the wrong size.
     sasl_library,       ///< Cyrus SASL does not start.
     mechanism_missing,  ///< A mechanism's plug-in is not installed (libsasl2-modules).
+    store_plugin_missing,  ///< A back-end's plug-in is not installed (libsasl2-modules-db, -ldap,
+                           ///< -sql).
 };
 [[nodiscard]] const boost::system::error_category& auth_category() noexcept;
 [[nodiscard]] boost::system::error_code make_error_code(AuthError e) noexcept;

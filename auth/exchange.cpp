@@ -33,6 +33,11 @@ Exchange::Impl::Impl(const Backend& backend, ExchangeContext context)
     : backend_(backend), context_(std::move(context)) {}
 
 Exchange::Impl::Name Exchange::Impl::name_of(std::string_view typed) const {
+    // The store's credentials are not asked beside another back-end: there are no labels.
+    if (backend_.elsewhere != nullptr) {
+        const auto user = backend_user(typed, backend_.elsewhere->domain);
+        return {std::string(typed), user ? user->address() : std::string(), std::nullopt};
+    }
     LoginName name = parse_login(typed, context_.separator);
     return {std::string(typed), std::move(name.account), std::move(name.label)};
 }
@@ -80,6 +85,34 @@ bool Exchange::Impl::load_account() {
     return false;
 }
 
+std::optional<BackendUser> Exchange::Impl::user_elsewhere() const {
+    if (name_.normalised.empty()) return std::nullopt;
+    return backend_user(name_.normalised, backend_.elsewhere->domain);
+}
+
+bool Exchange::Impl::hear(const BackendAnswer& answer) {
+    heard_elsewhere_ = answer.kind;
+    if (answer.kind == BackendAnswer::Kind::ok || answer.kind == BackendAnswer::Kind::failed)
+        return true;
+    store_error_ = answer.detail;
+    return false;
+}
+
+bool Exchange::Impl::have_account() {
+    if (account_) return true;
+    NewAccount wanted;
+    wanted.name = name_.normalised;
+    const auto added = backend_.store.add(wanted, backend_.elsewhere->now());
+    if (!added && added.error() != AuthError::already_exists) {
+        store_error_ = added.error().message();
+        return false;
+    }
+    made_ = added.has_value();
+    if (!load_account()) return false;
+    if (!account_) store_error_ = "the account was removed while it was made";
+    return account_ != nullptr;
+}
+
 StepResult Exchange::Impl::succeed(Identity::RestsOn rests_on) {
     if (account_->suspended) {
         std::string text = account_->suspended->text;
@@ -90,8 +123,8 @@ StepResult Exchange::Impl::succeed(Identity::RestsOn rests_on) {
     std::string authzid = account_->name;
     if (!authzid_.empty()) {
         // Its own login name, with the label that it carries, is its own identity.
-        LoginName wanted = parse_login(authzid_, context_.separator);
-        authzid = std::move(wanted.account);
+        Name wanted = name_of(authzid_);
+        authzid = std::move(wanted.normalised);
         const bool own_label = !wanted.label || wanted.label == name_.label;
         if (authzid.empty() || !own_label || !may_act_as(*account_, authzid))
             return fail(Kind::bad_credentials, "authorization identity not granted");
@@ -99,6 +132,7 @@ StepResult Exchange::Impl::succeed(Identity::RestsOn rests_on) {
     Success success{{account_, credential_, std::move(authzid), generation_, rests_on},
                     false,
                     std::move(notice_)};
+    success.made = made_;
     end();
     return success;
 }

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "auth/account_store.hpp"
+#include "auth/elsewhere.hpp"
 #include "auth/password_memory.hpp"
 #include "auth/sasl_library.hpp"
 #include "auth/sasl_server.hpp"
@@ -18,6 +19,7 @@ struct Backend {
     AccountStore& store;
     PasswordMemory& memory;
     const FakeVerifiers& fakes;
+    const Elsewhere* elsewhere = nullptr;  ///< Null: passwords are in the store.
 };
 
 /// What all families of mechanisms share: whether it goes on or is over, whom it is about, how it
@@ -39,6 +41,10 @@ class Exchange::Impl {
         const std::optional<proto::Secret>& response) const;
     [[nodiscard]] bool lacks_key(const std::optional<proto::Secret>& response) const {
         return response && !ended_ && lacks_key(response->reveal());
+    }
+    [[nodiscard]] virtual bool asks_elsewhere() const noexcept { return false; }
+    [[nodiscard]] const std::optional<BackendAnswer::Kind>& heard_elsewhere() const noexcept {
+        return heard_elsewhere_;
     }
 
   protected:
@@ -66,6 +72,18 @@ class Exchange::Impl {
     virtual void drop() noexcept {}
 
     [[nodiscard]] Name name_of(std::string_view typed) const;
+    /// The user that name_ is in another back-end; unset: nobody, and it is not asked.
+    [[nodiscard]] std::optional<BackendUser> user_elsewhere() const;
+    /// Notes what another back-end said. False: it could not say (store_error_).
+    [[nodiscard]] bool hear(const BackendAnswer& answer);
+    /// What a login by password rests on.
+    [[nodiscard]] Identity::RestsOn password_rests_on() const noexcept {
+        return backend_.elsewhere == nullptr ? Identity::RestsOn::credential
+                                             : Identity::RestsOn::account;
+    }
+    /// Proved by another back-end: makes the account where there is none, owning its own address.
+    /// False: the store cannot do it (store_error_).
+    [[nodiscard]] bool have_account();
     /// Reads the account of name_, and notes the generation before that; null where there is none.
     /// False: the store cannot be asked (store_error_).
     [[nodiscard]] bool load_account();
@@ -86,6 +104,8 @@ class Exchange::Impl {
     std::string store_error_;
     std::string secret_hash_;
     std::string notice_;
+    std::optional<BackendAnswer::Kind> heard_elsewhere_;
+    bool made_ = false;  ///< The account, just now.
 
   private:
     void end() noexcept;

@@ -20,19 +20,24 @@ const Credential* CyrusExchange::meant() const noexcept {
     return found != nullptr && found->verifier ? found : nullptr;
 }
 
-Verifier CyrusExchange::verifier_to_check() const {
-    // Made for those who exist, too: SCRAM's first step is short enough for the difference to show.
-    Verifier verifier =
+Verifier CyrusExchange::fake_verifier() const {
+    Verifier fake =
         backend_.fakes.of(name_.normalised.empty() ? name_.typed : name_.normalised,
                           *backend_.store.iteration_shares(), backend_.store.iterations());
-    if (const Credential* const credential = meant()) return *credential->verifier;
     // A label that is not there shows no other salt than one that is, and a bare name tries all
     // credentials with the salt that they share.
     if (const Verifier* const shared = account_ ? shared_verifier(*account_) : nullptr) {
-        verifier.salt = shared->salt;
-        verifier.iterations = shared->iterations;
+        fake.salt = shared->salt;
+        fake.iterations = shared->iterations;
     }
-    return verifier;
+    return fake;
+}
+
+Verifier CyrusExchange::verifier_to_check() const {
+    // Made for those who exist, too: SCRAM's first step is short enough for the difference to show.
+    Verifier fake = fake_verifier();
+    if (const Credential* const credential = meant()) return *credential->verifier;
+    return fake;
 }
 
 bool CyrusExchange::password_is_right(std::string_view) noexcept {

@@ -23,6 +23,8 @@ class CyrusExchange : public Exchange::Impl, protected SaslQuestions {
     /// The credential that the name noted means, where it has a verifier: the one of its label, or
     /// of a bare name the first password. Null: there is none.
     [[nodiscard]] const Credential* meant() const noexcept;
+    /// A verifier that nothing matches, with the salt and round count that the name shows.
+    [[nodiscard]] Verifier fake_verifier() const;
     /// The verifier that the name noted is checked against, of meant() or a fake.
     [[nodiscard]] Verifier verifier_to_check() const;
 

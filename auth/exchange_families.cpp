@@ -4,6 +4,7 @@
 #include <array>
 
 #include "auth/exchange.hpp"
+#include "auth/exchange_external.hpp"
 #include "auth/exchange_password.hpp"
 #include "auth/exchange_scram.hpp"
 #include "auth/exchange_token.hpp"
@@ -18,7 +19,8 @@ struct Served {
 
 constexpr std::array served = {
     Served{"SCRAM-SHA-256-PLUS", make_scram_exchange}, Served{"SCRAM-SHA-256", make_scram_exchange},
-    Served{"PLAIN", make_password_exchange},           Served{"LOGIN", make_password_exchange},
+    Served{"SCRAM-SHA-1", make_scram_exchange},        Served{"PLAIN", make_password_exchange},
+    Served{"LOGIN", make_password_exchange},           Served{"EXTERNAL", make_external_exchange},
     Served{"OAUTHBEARER", make_token_exchange},        Served{"XOAUTH2", make_token_exchange},
 };
 

@@ -29,11 +29,16 @@ class PasswordExchange final : public CyrusExchange {
     [[nodiscard]] StepResult work(std::string_view message) override;
     [[nodiscard]] std::optional<std::string> name_said(std::string_view message) const override;
     [[nodiscard]] bool password_is_right(std::string_view password) noexcept override;
+    [[nodiscard]] bool asks_elsewhere() const noexcept override {
+        return backend_.elsewhere != nullptr && await_ != Await::name;
+    }
 
     [[nodiscard]] std::optional<StepResult> remembered(std::string_view password);
     [[nodiscard]] const Credential* hash_of(std::string_view typed,
                                             std::string_view prepared) const;
     void adopt();
+    void keep(std::string_view prepared) noexcept;
+    [[nodiscard]] bool elsewhere_says(std::string_view password);
 
     const bool is_plain_;
     Await await_;
@@ -73,13 +78,21 @@ std::optional<StepResult> PasswordExchange::remembered(std::string_view password
     if (!account || account->suspended) return std::nullopt;
     std::optional<std::string> prepared = saslprep(password, PrepUse::query);
     if (!prepared) return std::nullopt;
-    std::optional<std::string> credential = backend_.memory.check(*account, name_.label, *prepared);
+    std::optional<std::string> credential;
+    if (backend_.elsewhere == nullptr) {
+        credential = backend_.memory.check(*account, name_.label, *prepared);
+    } else if (backend_.memory.check_elsewhere(*account, *prepared)) {
+        credential = "";
+    }
     wipe(prepared->data(), prepared->size());
     if (!credential) return std::nullopt;
+    // Its verifier can only be made where the password is at hand.
+    const Credential* const known = find_credential(*account, *credential);
+    if (known != nullptr && backend_.store.wants_scram_sha1(*known)) return std::nullopt;
     account_ = std::move(account);
     generation_ = generation;
     credential_ = std::move(*credential);
-    StepResult out = succeed();
+    StepResult out = succeed(password_rests_on());
     if (auto* const success = std::get_if<Success>(&out)) success->remembered = true;
     return out;
 }
@@ -94,10 +107,11 @@ StepResult PasswordExchange::work(std::string_view message) {
         step = connection_->start("LOGIN", name_.typed);
         if (step.kind == Step::Kind::more) step = connection_->step(message);
     }
+    if (!store_error_.empty()) return fail(Kind::unavailable, store_error_);
     if (password_right_) {
         if (step.kind == Step::Kind::done) {
             if (proved_hash_) adopt();
-            return succeed();
+            return succeed(password_rests_on());
         }
         return fail(Kind::unavailable, step.error);
     }
@@ -107,7 +121,27 @@ StepResult PasswordExchange::work(std::string_view message) {
     return fail(secret_hash_.empty() ? Kind::malformed : Kind::bad_credentials, {});
 }
 
+/// What another back-end says of it. Failures take what time they take: whoever answers them holds
+/// them to a floor. An error leaves its text in store_error_.
+bool PasswordExchange::elsewhere_says(std::string_view password) {
+    std::optional<std::string> prepared = saslprep(password, PrepUse::query);
+    const std::string_view secret = prepared ? std::string_view(*prepared) : password;
+    secret_hash_ = backend_.memory.secret_hash(
+        name_.normalised.empty() ? name_.typed : name_.normalised, secret);
+    const auto user = user_elsewhere();
+    if (!user || !prepared || prepared->empty()) return false;
+    // In clear as it was typed: what stands behind saslauthd may have hashed just that.
+    const BackendAnswer answer = backend_.elsewhere->passwords->check(*user, password);
+    if (hear(answer) && answer.kind == BackendAnswer::Kind::ok && have_account()) {
+        password_right_ = true;
+        if (!account_->suspended) backend_.memory.remember_elsewhere(*account_, secret);
+    }
+    wipe(prepared->data(), prepared->size());
+    return password_right_;
+}
+
 bool PasswordExchange::password_is_right(std::string_view password) noexcept {
+    if (backend_.elsewhere != nullptr) return elsewhere_says(password);
     const Verifier verifier = verifier_to_check();
     std::optional<std::string> prepared = saslprep(password, PrepUse::query);
     const std::string_view secret = prepared ? std::string_view(*prepared) : password;
@@ -133,8 +167,7 @@ bool PasswordExchange::password_is_right(std::string_view password) noexcept {
     }
     secret_hash_ = backend_.memory.secret_hash(
         name_.normalised.empty() ? name_.typed : name_.normalised, secret);
-    if (password_right_ && !proved_hash_ && !account_->suspended)
-        backend_.memory.remember(*account_, credential_, secret);
+    if (password_right_ && !proved_hash_) keep(secret);
     if (prepared) wipe(prepared->data(), prepared->size());
     wipe(stored.data(), stored.size());
     return password_right_;
@@ -166,7 +199,20 @@ void PasswordExchange::adopt() {
     }
     account_ = *adopted;
     generation_ = account_->version;  // What it is as of that change.
-    backend_.memory.remember(*account_, credential_, proved_hash_->reveal());
+    keep(proved_hash_->reveal());
+}
+
+/// What a right password leaves behind.
+void PasswordExchange::keep(std::string_view prepared) noexcept {
+    const Credential* const credential = find_credential(*account_, credential_);
+    if (credential != nullptr && backend_.store.wants_scram_sha1(*credential)) {
+        // Where it cannot be written now, a later login will do.
+        if (auto fresh = backend_.store.keep_scram_sha1(*account_, credential_, prepared)) {
+            account_ = std::move(*fresh);
+            generation_ = account_->version;  // What it is as of that change.
+        }
+    }
+    if (!account_->suspended) backend_.memory.remember(*account_, credential_, prepared);
 }
 
 std::optional<std::string> PasswordExchange::name_said(std::string_view message) const {

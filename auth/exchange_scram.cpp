@@ -7,13 +7,16 @@
 #include "auth/digest.hpp"
 #include "auth/exchange_cyrus.hpp"
 #include "auth/sasl_message.hpp"
+#include "auth/scram_sha1.hpp"
 
 namespace postern::auth {
 namespace {
 
 class ScramExchange final : public CyrusExchange {
   public:
-    using CyrusExchange::CyrusExchange;
+    ScramExchange(const Backend& backend, ExchangeContext context)
+        : CyrusExchange(backend, std::move(context)),
+          is_sha1_(context_.mechanism == "SCRAM-SHA-1") {}
 
   private:
     enum class Await : std::uint8_t { first, final, empty };
@@ -23,14 +26,28 @@ class ScramExchange final : public CyrusExchange {
     [[nodiscard]] StepResult work(std::string_view message) override;
     [[nodiscard]] std::optional<std::string> name_said(std::string_view message) const override;
 
+    [[nodiscard]] bool asks_elsewhere() const noexcept override {
+        return backend_.elsewhere != nullptr && await_ == Await::first;
+    }
+
     [[nodiscard]] StepResult first(std::string_view message);
     [[nodiscard]] StepResult final(std::string_view message);
     [[nodiscard]] StepResult empty();
+    /// The credential that the exchange is about; null: there is none, or none that this mechanism
+    /// could prove.
+    [[nodiscard]] const Credential* proving() const;
+    [[nodiscard]] std::string text_to_check() const;
+    [[nodiscard]] bool fetch_elsewhere();
+    [[nodiscard]] bool is_somebody() const {
+        return backend_.elsewhere == nullptr ? proving() != nullptr : known_elsewhere_;
+    }
     [[nodiscard]] std::optional<std::string> binding_refused(const ScramFirst& message) const;
     [[nodiscard]] const std::string* binding(std::string_view name) const noexcept;
 
+    const bool is_sha1_;
     Await await_ = Await::first;
     std::string expected_binding_;  ///< What c= must say, in base64.
+    bool known_elsewhere_ = false;  ///< Another back-end has a password of that name.
 };
 
 std::optional<StepResult> ScramExchange::quick(std::string_view message) {
@@ -47,7 +64,7 @@ std::optional<StepResult> ScramExchange::quick(std::string_view message) {
     if (!message.empty()) return fail(Kind::malformed, "the last response must be empty");
     // The client took its time with the last step: what was read may be old.
     if (backend_.store.generation() != generation_) return std::nullopt;
-    return succeed();
+    return succeed(password_rests_on());
 }
 
 StepResult ScramExchange::work(std::string_view message) {
@@ -62,15 +79,31 @@ StepResult ScramExchange::work(std::string_view message) {
     return empty();
 }
 
+const Credential* ScramExchange::proving() const {
+    const Credential* const found = meant();
+    if (found == nullptr || !is_sha1_) return found;
+    return scram_sha1_fits(found->scram_sha1, *found->verifier) ? found : nullptr;
+}
+
+std::string ScramExchange::text_to_check() const {
+    if (!is_sha1_) return verifier_to_check().text();
+    // As verifier_to_check(): made for everybody.
+    std::string fake = fake_scram_sha1(fake_verifier());
+    if (const Credential* const credential = proving()) return credential->scram_sha1;
+    return fake;
+}
+
 StepResult ScramExchange::first(std::string_view message) {
     const auto parsed = parse_scram_first(message);
     if (!parsed) return fail(Kind::malformed, "client-first-message");
     name_ = name_of(parsed->name);
     authzid_ = parsed->authzid;
     if (!load_account()) return fail(Kind::unavailable, store_error_);
-    verifier_text_ = verifier_to_check().text();
-    if (const Credential* const credential = meant()) credential_ = credential->name;
+    verifier_text_ = text_to_check();
+    if (const Credential* const credential = proving()) credential_ = credential->name;
     if (const auto refused = binding_refused(*parsed)) return fail(Kind::bad_credentials, *refused);
+    if (backend_.elsewhere != nullptr && !fetch_elsewhere())
+        return fail(Kind::unavailable, store_error_);
     if (!open_connection()) return fail(Kind::unavailable, "Cyrus SASL: out of memory");
     std::string bound = parsed->header;
     if (parsed->flag == BindingFlag::used) {
@@ -105,11 +138,12 @@ const std::string* ScramExchange::binding(std::string_view name) const noexcept 
 /// RFC 5802 6: each of these is somebody between the client and us, or a client that must not be
 /// believed.
 std::optional<std::string> ScramExchange::binding_refused(const ScramFirst& message) const {
-    const bool plus = context_.mechanism == "SCRAM-SHA-256-PLUS";
+    const bool plus = context_.mechanism.ends_with("-PLUS");
     if (plus && message.flag != BindingFlag::used)
         return "no channel binding with a -PLUS mechanism";
     if (!plus && message.flag == BindingFlag::used)
         return "channel binding without a -PLUS mechanism";
+    // By SCRAM-SHA-1, too, which has no -PLUS here: who could bind would have seen the other.
     if (message.flag == BindingFlag::unoffered && is_offered("SCRAM-SHA-256-PLUS"))
         return "the client did not see that -PLUS is offered";
     if (message.flag == BindingFlag::used && binding(message.binding) == nullptr)
@@ -129,17 +163,40 @@ StepResult ScramExchange::final(std::string_view message) {
     if (last.kind != Step::Kind::done) return fail(Kind::unavailable, last.error);
     connection_.reset();
     // A fake's proof cannot be made, but nothing may rest on that alone.
-    if (meant() == nullptr) return fail(Kind::bad_credentials, "no such account");
+    if (!is_somebody()) return fail(Kind::bad_credentials, "no such account");
+    if (backend_.elsewhere != nullptr && !have_account())
+        return fail(Kind::unavailable, store_error_);
     await_ = Await::empty;
     return Challenge{step.octets};
 }
 
 StepResult ScramExchange::empty() {
-    const Identity proved{account_, credential_, {}, generation_};
+    const Identity proved{account_, credential_, {}, generation_, password_rests_on()};
     if (!load_account()) return fail(Kind::unavailable, store_error_);
     if (!(account_ && account_->suspended) && !stands(proved, account_.get()))
         return fail(Kind::bad_credentials, "changed during the exchange");
-    return succeed();
+    return succeed(password_rests_on());
+}
+
+/// Makes a verifier of the password that another back-end gives out, with the salt and the round
+/// count that the name has in any case; and does the same work where it has none.
+bool ScramExchange::fetch_elsewhere() {
+    Verifier verifier =
+        backend_.fakes.of(name_.normalised.empty() ? name_.typed : name_.normalised,
+                          *backend_.store.iteration_shares(), backend_.store.iterations());
+    BackendAnswer answer;
+    answer.kind = BackendAnswer::Kind::failed;
+    if (const auto user = user_elsewhere()) {
+        answer = backend_.elsewhere->passwords->fetch(*user);
+        if (!hear(answer)) return false;
+    }
+    const bool known = answer.kind == BackendAnswer::Kind::ok;
+    const auto made = make_verifier(known ? answer.password.reveal() : "nobody's", verifier.salt,
+                                    verifier.iterations);
+    known_elsewhere_ = known && made.has_value();
+    if (known_elsewhere_) verifier = *made;
+    verifier_text_ = verifier.text();
+    return true;
 }
 
 std::optional<std::string> ScramExchange::name_said(std::string_view message) const {

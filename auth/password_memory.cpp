@@ -53,10 +53,11 @@ PasswordMemory::~PasswordMemory() {
     wipe(key_.data(), key_.size());
 }
 
-Digest PasswordMemory::tag(const AccountRecord& account, std::string_view password) const {
+Digest PasswordMemory::tag(std::string_view kind, const AccountRecord& account,
+                           std::string_view password) const {
     std::string text;
     text.reserve(64 + account.name.size() + password.size());
-    append_part(text, "remembered");
+    append_part(text, kind);
     append_number(text, account.version);
     append_part(text, account.name);
     append_part(text, password);
@@ -65,35 +66,48 @@ Digest PasswordMemory::tag(const AccountRecord& account, std::string_view passwo
     return made;
 }
 
-void PasswordMemory::remember(const AccountRecord& account, std::string_view credential,
-                              std::string_view password) {
-    const Digest made = tag(account, password);
-    Shard& shard = *shards_[made.back() % shard_count];
+void PasswordMemory::put(const Digest& tag, std::string_view credential) {
+    Shard& shard = *shards_[tag.back() % shard_count];
     const auto until = settings_.now() + settings_.lifetime;
     const std::scoped_lock lock(shard.mutex);
-    shard.known.put(made, {until, std::string(credential)});
+    shard.known.put(tag, {until, std::string(credential)});
+}
+
+std::optional<std::string> PasswordMemory::get(const Digest& tag) const {
+    Shard& shard = *shards_[tag.back() % shard_count];
+    const std::scoped_lock lock(shard.mutex);
+    const auto* const known = shard.known.find(tag);
+    if (known == nullptr) return std::nullopt;
+    if (settings_.now() >= known->until) {
+        shard.known.erase(tag);
+        return std::nullopt;
+    }
+    return known->credential;
+}
+
+void PasswordMemory::remember(const AccountRecord& account, std::string_view credential,
+                              std::string_view password) {
+    put(tag("remembered", account, password), credential);
 }
 
 std::optional<std::string> PasswordMemory::check(const AccountRecord& account,
                                                  const std::optional<std::string>& label,
                                                  std::string_view password) const {
-    const Digest made = tag(account, password);
-    Shard& shard = *shards_[made.back() % shard_count];
-    std::string credential;
-    {
-        const std::scoped_lock lock(shard.mutex);
-        const auto* const known = shard.known.find(made);
-        if (known == nullptr) return std::nullopt;
-        if (settings_.now() >= known->until) {
-            shard.known.erase(made);
-            return std::nullopt;
-        }
-        credential = known->credential;
-    }
-    const Credential* const found = find_credential(account, credential);
-    const bool meant = !label || credential == *label;
+    std::optional<std::string> credential = get(tag("remembered", account, password));
+    if (!credential) return std::nullopt;
+    const Credential* const found = find_credential(account, *credential);
+    const bool meant = !label || *credential == *label;
     if (found == nullptr || !found->verifier || !meant) return std::nullopt;
     return credential;
+}
+
+void PasswordMemory::remember_elsewhere(const AccountRecord& account, std::string_view password) {
+    put(tag("elsewhere", account, password), {});
+}
+
+bool PasswordMemory::check_elsewhere(const AccountRecord& account,
+                                     std::string_view password) const {
+    return get(tag("elsewhere", account, password)).has_value();
 }
 
 std::string PasswordMemory::secret_hash(std::string_view account, std::string_view password) const {

@@ -40,6 +40,10 @@ class PasswordMemory {
     [[nodiscard]] std::optional<std::string> check(const AccountRecord& account,
                                                    const std::optional<std::string>& label,
                                                    std::string_view password) const;
+    /// The same where another back-end said so: no credential of the account is meant.
+    void remember_elsewhere(const AccountRecord& account, std::string_view password);
+    [[nodiscard]] bool check_elsewhere(const AccountRecord& account,
+                                       std::string_view password) const;
     /// A keyed hash (16 hex digits) by which the guard sees the same wrong password come again;
     /// worthless after a restart.
     [[nodiscard]] std::string secret_hash(std::string_view account,
@@ -48,7 +52,11 @@ class PasswordMemory {
 
   private:
     struct Shard;
-    [[nodiscard]] Digest tag(const AccountRecord& account, std::string_view password) const;
+    [[nodiscard]] Digest tag(std::string_view kind, const AccountRecord& account,
+                             std::string_view password) const;
+    void put(const Digest& tag, std::string_view credential);
+    /// The credential that was noted; unset: nothing, or too long ago.
+    [[nodiscard]] std::optional<std::string> get(const Digest& tag) const;
     Settings settings_;
     std::string key_;
     std::vector<std::unique_ptr<Shard>> shards_;

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 // Cyrus knows every exchange's peer by this name: who it is in truth the questions' owner knows,
 // and so nothing that a client typed is cut, trimmed or given a realm on its way through Cyrus.
-constexpr std::string_view peer_name = "client";
+constexpr std::string_view peer_name = "client";  // With a NUL behind it.
 
 constexpr std::array wanted_plugins = {"libscram.so", "libplain.so", "liblogin.so"};
 
@@ -46,13 +46,14 @@ void mutex_free(void* mutex) {
 
 /// Every option is answered here, those that we have no word on with nothing: what is not answered
 /// Cyrus looks up in the system's configuration.
-int get_option(void*, const char*, const char* option, const char** value, unsigned* length) {
+int get_option(void* context, const char*, const char* option, const char** value,
+               unsigned* length) {
     struct Answer {
         std::string_view option;
         const char* value;
     };
     static constexpr Answer answers[] = {
-        {"mech_list", "SCRAM-SHA-256 PLAIN LOGIN"},
+        {"mech_list", "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN EXTERNAL"},
         {"auxprop_plugin", "postern"},
         {"canon_user_plugin", "INTERNAL"},
         {"pwcheck_method",
@@ -63,6 +64,10 @@ int get_option(void*, const char*, const char* option, const char** value, unsig
     const auto* const answer =
         std::ranges::find(answers, std::string_view(option), &Answer::option);
     *value = answer != std::end(answers) ? answer->value : nullptr;
+    const auto& store = *static_cast<const SaslStore*>(context);
+    if (const auto own = store.options.find(option);
+        *value == nullptr && own != store.options.end())
+        *value = own->second.c_str();
     if (length != nullptr)
         *length = *value != nullptr ? static_cast<unsigned>(std::strlen(*value)) : 0;
     return SASL_OK;
@@ -83,12 +88,17 @@ int plugin_path(void* context, const char** path) {
     return SASL_OK;
 }
 
-/// Other mechanisms and the sasldb and sql stores lie in the same folder; they are not even loaded.
-int verify_file(void*, const char* file, sasl_verify_type_t type) {
+/// Other mechanisms and stores lie in the same folder; they are not even loaded.
+int verify_file(void* context, const char* file, sasl_verify_type_t type) {
+    const auto& store = *static_cast<const SaslStore*>(context);
+    // The sasldb plug-in asks before it reads its file.
+    if (type == SASL_VRFY_PASSWD && store.name == "sasldb") return SASL_OK;
     if (type != SASL_VRFY_PLUGIN) return SASL_CONTINUE;
     const std::string name = fs::path(file).filename().string();
-    const bool wanted = std::ranges::any_of(
-        wanted_plugins, [&](const char* plugin) { return name.starts_with(plugin); });
+    const bool wanted =
+        std::ranges::any_of(wanted_plugins,
+                            [&](const char* plugin) { return name.starts_with(plugin); }) ||
+        (!store.name.empty() && name.starts_with("lib" + store.name + ".so"));
     return wanted ? SASL_OK : SASL_CONTINUE;
 }
 
@@ -179,25 +189,35 @@ bool can_serve(std::string_view mechanism) {
     return false;
 }
 
+bool has_store(const std::string& name) {
+    bool found = false;
+    const auto note = [](sasl_auxprop_plug_t* plugin, sasl_info_callback_stage_t stage,
+                         void* found_it) {
+        if (stage == SASL_INFO_LIST_MECH && plugin != nullptr) *static_cast<bool*>(found_it) = true;
+    };
+    auxprop_plugin_info(name.c_str(), note, &found);
+    return found;
+}
+
 }  // namespace
 
 struct SaslLibrary::Callbacks {
     std::array<sasl_callback_t, 6> list;
 };
 
-SaslLibrary::SaslLibrary(std::string plugins)
-    : plugins_(std::move(plugins)), callbacks_(new Callbacks) {
+SaslLibrary::SaslLibrary(std::string plugins, SaslStore store)
+    : plugins_(std::move(plugins)), store_(std::move(store)), callbacks_(new Callbacks) {
     callbacks_->list = {{
-        {SASL_CB_GETOPT, as_callback(get_option), nullptr},
+        {SASL_CB_GETOPT, as_callback(get_option), &store_},
         {SASL_CB_LOG, as_callback(drop_log), nullptr},
         {SASL_CB_GETCONFPATH, as_callback(configuration_path), nullptr},
         {SASL_CB_GETPATH, as_callback(plugin_path), &plugins_},
-        {SASL_CB_VERIFYFILE, as_callback(verify_file), nullptr},
+        {SASL_CB_VERIFYFILE, as_callback(verify_file), &store_},
         {SASL_CB_LIST_END, nullptr, nullptr},
     }};
 }
 
-started<std::unique_ptr<SaslLibrary>> SaslLibrary::start(const fs::path& plugins) {
+started<std::unique_ptr<SaslLibrary>> SaslLibrary::start(const fs::path& plugins, SaslStore store) {
     std::string folder = plugins.string();
     if (folder.empty()) {
         const std::vector<fs::path> folders = likely_folders();
@@ -209,7 +229,7 @@ started<std::unique_ptr<SaslLibrary>> SaslLibrary::start(const fs::path& plugins
                      fmt::format("no plug-ins of Cyrus SASL in {}: install libsasl2-modules",
                                  folder.empty() ? "the system's library folders" : folder)};
     }
-    std::unique_ptr<SaslLibrary> library(new SaslLibrary(std::move(folder)));
+    std::unique_ptr<SaslLibrary> library(new SaslLibrary(std::move(folder), std::move(store)));
     if (const auto done = library->initialise(); !done) return done.error();
     return library;
 }
@@ -225,12 +245,23 @@ started<void> SaslLibrary::initialise() {
     initialised_ = true;
     if (const int code = sasl_auxprop_add_plugin("postern", make_auxprop); code != SASL_OK)
         return fault("does not take our store", code);
-    for (const std::string_view mechanism : {"SCRAM-SHA-256", "PLAIN", "LOGIN"}) {
+    for (const std::string_view mechanism :
+         {"SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN", "EXTERNAL"}) {
         if (!can_serve(mechanism)) {
             return Fault{AuthError::mechanism_missing,
                          fmt::format("Cyrus SASL has no {} in {}: install libsasl2-modules",
                                      mechanism, plugins_)};
         }
+    }
+    if (!store_.name.empty() && !has_store(store_.name)) {
+        // sasldb's is in libsasl2-modules-db, ldapdb's in -ldap, sql's in -sql.
+        const std::string_view package = store_.name == "sasldb"   ? "db"
+                                         : store_.name == "ldapdb" ? "ldap"
+                                                                   : "sql";
+        return Fault{AuthError::store_plugin_missing,
+                     fmt::format("Cyrus SASL has no {} plug-in in {} that starts: install "
+                                 "libsasl2-modules-{}",
+                                 store_.name, plugins_, package)};
     }
     return {};
 }
@@ -270,6 +301,10 @@ std::unique_ptr<SaslConnection> SaslConnection::make(SaslLibrary&, SaslQuestions
     if (sasl_setprop(made->parts_->connection, SASL_SEC_PROPS, &plain_text) != SASL_OK)
         return nullptr;
     return made;
+}
+
+bool SaslConnection::proved_outside() {
+    return sasl_setprop(parts_->connection, SASL_AUTH_EXTERNAL, peer_name.data()) == SASL_OK;
 }
 
 bool SaslConnection::bind_channel(std::string name, std::string octets) {

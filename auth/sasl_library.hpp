@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,23 +24,30 @@ class SaslQuestions {
     [[nodiscard]] virtual const std::string& verifier() const noexcept = 0;
 };
 
+/// A store of Cyrus' own (an auxprop plug-in) beside ours.
+struct SaslStore {
+    std::string name;                            ///< sasldb ldapdb sql; empty: none.
+    std::map<std::string, std::string> options;  ///< By Cyrus' names; nothing else is answered.
+};
+
 /// Cyrus SASL, initialised for this process without a look at the system's configuration. One
 /// object at a time.
 class SaslLibrary {
   public:
     /// `plugins`: the folder of libscram, libplain and liblogin; empty: looked for. Faults:
-    /// sasl_library, mechanism_missing.
+    /// sasl_library, mechanism_missing, store_plugin_missing.
     [[nodiscard]] static started<std::unique_ptr<SaslLibrary>> start(
-        const std::filesystem::path& plugins);
+        const std::filesystem::path& plugins, SaslStore store = {});
     ~SaslLibrary();
     SaslLibrary(const SaslLibrary&) = delete;
     SaslLibrary& operator=(const SaslLibrary&) = delete;
 
   private:
-    explicit SaslLibrary(std::string plugins);
+    SaslLibrary(std::string plugins, SaslStore store);
     [[nodiscard]] started<void> initialise();
     struct Callbacks;
     std::string plugins_;
+    SaslStore store_;
     std::unique_ptr<Callbacks> callbacks_;
     bool initialised_ = false;
 };
@@ -67,6 +75,8 @@ class SaslConnection {
     SaslConnection(const SaslConnection&) = delete;
     SaslConnection& operator=(const SaslConnection&) = delete;
 
+    /// Before start() of EXTERNAL: TLS has proved who the peer is.
+    [[nodiscard]] bool proved_outside();
     /// Before start(): the one binding that the client named.
     [[nodiscard]] bool bind_channel(std::string name, std::string octets);
     [[nodiscard]] Step start(const std::string& mechanism, std::string_view initial);

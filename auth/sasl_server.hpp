@@ -11,6 +11,8 @@
 
 #include "auth/account.hpp"
 #include "auth/account_store.hpp"
+#include "auth/certificate.hpp"
+#include "auth/elsewhere.hpp"
 #include "auth/error.hpp"
 #include "auth/login_name.hpp"
 #include "auth/password_memory.hpp"
@@ -34,6 +36,7 @@ struct ExchangeContext {
     std::string listener;
     char separator = default_separator;  ///< Between account and credential in a login name.
     ChannelBindings bindings;
+    std::optional<ClientCertificate> certificate;  ///< EXTERNAL: what the handshake showed.
     std::vector<std::string> offered;  ///< What EHLO said; anything else is not_offered.
     TokenAuthorityPtr tokens;          ///< OAUTHBEARER and XOAUTH2; null for the others.
 };
@@ -68,6 +71,7 @@ struct Success {
     Identity identity;
     bool remembered = false;  ///< By the password memory: nothing was computed.
     std::string notice;       ///< For the log: why an imported hash is one still. Mostly empty.
+    bool made = false;        ///< The account: another back-end has proved who is new here.
 };
 struct Failure {
     enum class Kind : std::uint8_t {
@@ -123,6 +127,12 @@ class Exchange {
     /// read anew before step(), or the token is refused. Memory only.
     [[nodiscard]] bool lacks_key(const std::optional<proto::Secret>& response) const;
 
+    /// Another back-end will be asked by the next step(), unless try_quick() answers: it may block
+    /// without a bound, and belongs on threads of its own.
+    [[nodiscard]] bool asks_elsewhere() const noexcept;
+    /// What the back-end said; unset: it was not asked.
+    [[nodiscard]] std::optional<BackendAnswer::Kind> heard_elsewhere() const noexcept;
+
     class Impl;  ///< exchange.hpp
 
   private:
@@ -135,6 +145,7 @@ struct SaslSettings {
     /// Where libscram.so, libplain.so and liblogin.so are; empty: found beside libsasl2 and in
     /// Debian's folders.
     std::filesystem::path plugins;
+    ElsewhereSettings elsewhere;  ///< Another back-end for passwords.
 };
 
 /// Cyrus SASL for the process, and the exchanges. One object a process, made before the auth pool
@@ -142,7 +153,7 @@ struct SaslSettings {
 /// outlive it.
 class SaslServer {
   public:
-    /// Faults: sasl_library, mechanism_missing.
+    /// Faults: sasl_library, mechanism_missing, store_plugin_missing.
     [[nodiscard]] static started<std::unique_ptr<SaslServer>> start(SaslSettings settings,
                                                                     AccountStore& store,
                                                                     PasswordMemory& memory,
@@ -153,8 +164,10 @@ class SaslServer {
 
     /// Allocates a little and touches nothing: on a network thread.
     [[nodiscard]] std::unique_ptr<Exchange> begin(ExchangeContext context);
-    /// What can be served: SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN OAUTHBEARER XOAUTH2.
+    /// What can be served.
     [[nodiscard]] static const std::vector<std::string>& mechanisms();
+    /// The other back-end, for `postern check`; null: there is none.
+    [[nodiscard]] PasswordBackend* passwords() noexcept;
 
   private:
     class Impl;

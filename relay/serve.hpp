@@ -39,4 +39,9 @@ struct ServeOptions {
 /// user that `serve` becomes: others would leave files that lock that one out.
 [[nodiscard]] std::vector<config::Finding> check_accounts(const config::Config& config);
 
+/// Asks the password back-end of `config` after a user that there is none of, for `postern check`;
+/// offline: only whether its plug-in is there. Nothing where passwords are in the store.
+[[nodiscard]] std::vector<config::Finding> check_backend(const config::Config& config,
+                                                         config::Reach reach);
+
 }  // namespace postern::relay

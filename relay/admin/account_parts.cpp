@@ -33,6 +33,11 @@ Problem from_store(const boost::system::error_code& error) {
     if (error == AuthError::too_many_credentials)
         return {409, "conflict", "the account has as many as it may: revoke one first",
                 "credential"};
+    if (error == AuthError::certificate_taken)
+        return {409, "conflict",
+                "the certificate is a credential already, of this account or another: revoke that "
+                "one first",
+                "certificate"};
     if (error == AuthError::customer_not_found) return not_found("there is no such customer");
     if (error == AuthError::customer_exists)
         return {409, "conflict", "the customer is there already", "customer"};

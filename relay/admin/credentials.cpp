@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "auth/account_store.hpp"
+#include "auth/certificate.hpp"
 #include "auth/login_name.hpp"
 #include "auth/random.hpp"
 #include "relay/admin/account_parts.hpp"
@@ -36,6 +37,7 @@ Json item(const Ports& ports, const auth::AccountView& view, const auth::Credent
     out["listener"] = text_or_null(c.listener);
     out["rcpts"] = c.rcpts;
     out["plan"] = text_or_null(c.plan);
+    out["certificate"] = text_or_null(c.certificate);
     return out;
 }
 
@@ -67,11 +69,21 @@ class CredentialCall {
         const auto kind = fields->text("kind");
         if (!kind) return kind.error();
         if (*kind && **kind == auth::device_kind) return add_device(*fields, **name);
-        if (*kind && **kind != "password") return invalid("is password or device", "kind");
+        const bool is_certificate = *kind && **kind == "certificate";
+        if (*kind && **kind != "password" && !is_certificate)
+            return invalid("is password, certificate or device", "kind");
+        const auto certificate = fields->text("certificate");
+        if (!certificate) return certificate.error();
         const auto plan = fields->text("plan");
         if (!plan) return plan.error();
         if (const auto done = fields->done(); !done) return done.error();
         if (const auto known = check_plan(ports_, plan->value_or("")); !known) return known.error();
+        if (is_certificate != certificate->has_value()) {
+            return invalid(is_certificate ? "is missing; send the certificate as PEM"
+                                          : "goes with the kind certificate alone",
+                           "certificate");
+        }
+        if (is_certificate) return add_certificate(**name, **certificate, plan->value_or(""));
         const auth::NewCredential wanted{.name = **name,
                                          .password = auth::generate_password(auth::system_random()),
                                          .plan = plan->value_or("")};
@@ -91,6 +103,16 @@ class CredentialCall {
     }
 
   private:
+    [[nodiscard]] Checked<Answer> add_certificate(const std::string& name, const std::string& pem,
+                                                  const std::string& plan) const {
+        const auto read = auth::read_certificate(pem, ports_.now());
+        if (!read) return invalid(read.error().text, "certificate");
+        const auto added = ports_.accounts->add_certificate(
+            account_, {.name = name, .fingerprint = read->fingerprint, .plan = plan}, ports_.now());
+        if (!added) return from_store(added.error());
+        return made((*added)->name, name);
+    }
+
     [[nodiscard]] Checked<Answer> add_device(Fields& fields, const std::string& name) const {
         const auto wanted = device_in(ports_, fields, name);
         if (!wanted) return wanted.error();

@@ -25,7 +25,8 @@ class AccountCommands {
         auto body = read(w);
         if (!body) return Exit::usage;
         (*body)["account"] = w.account;
-        return change("POST", {"account"}, w.account, std::move(*body));
+        const Exit exit = change("POST", {"account"}, w.account, std::move(*body));
+        return w.no_password ? exit : warn_if_unasked(c_, exit);
     }
 
     Exit set(const Wanted& w) {
@@ -34,13 +35,15 @@ class AccountCommands {
         if (body->empty())
             return c_.out.fault(Exit::usage, "account set",
                                 "say what to set; see: postern account set --help");
-        return change("PATCH", {"account", w.account}, w.account, std::move(*body));
+        const Exit exit = change("PATCH", {"account", w.account}, w.account, std::move(*body));
+        return w.password_stdin ? warn_if_unasked(c_, exit) : exit;
     }
 
     Exit passwd(const Wanted& w) {
         auto body = read(w);
         if (!body) return Exit::usage;
-        return change("POST", {"account", w.account, "passwd"}, w.account, std::move(*body));
+        return warn_if_unasked(
+            c_, change("POST", {"account", w.account, "passwd"}, w.account, std::move(*body)));
     }
 
     Exit act(const std::string& account, const std::string& verb, Json body) {

@@ -19,6 +19,7 @@ struct Programs {
         check_token_keys;
     std::function<std::vector<config::Finding>(const config::Config&)> check_logins;
     std::function<int(const sink::SinkOptions&)> sink;
+    std::function<std::vector<config::Finding>(const config::Config&, config::Reach)> check_backend;
 };
 
 /// The whole command line. Returns the exit code: 0 done; 1 refused, not found, or a fault found; 2

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "proto/address.hpp"
+#include "relay/config/backend.hpp"
 
 namespace postern::relay::cli {
 
@@ -134,6 +135,18 @@ bool is_address(const Context& context, const std::string& text) {
     (void)context.out.fault(Exit::usage, fmt::format("\"{}\" is no address", text),
                             "write one like ann@example.net");
     return false;
+}
+
+Exit warn_if_unasked(const Context& context, Exit exit) {
+    if (exit != Exit::done) return exit;
+    const config::ConfigPtr config = context.load(config::Need::a_file);
+    if (config && config->auth.backend != config::AuthBackend::embedded) {
+        context.out.note(fmt::format(
+            "postern: auth.backend is {}: the password is kept, and nobody is asked for "
+            "it; set it there",
+            config::name(config->auth.backend)));
+    }
+    return exit;
 }
 
 bool add_rules(const Context& context, const std::vector<std::string>& rules, Json& body) {

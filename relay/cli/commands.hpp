@@ -68,6 +68,10 @@ void add_service_commands(CLI::App& root, Context& context);
 /// An address, as accounts have them; else it is told (exit 2).
 [[nodiscard]] bool is_address(const Context& context, const std::string& text);
 
+/// A password was set in the store: says on stderr that nobody asks for it, where another back-end
+/// is configured. Returns `exit`.
+Exit warn_if_unasked(const Context& context, Exit exit);
+
 /// `--rule RULE=MODE` as the body's `rules`; false: one is wrong, which is told.
 [[nodiscard]] bool add_rules(const Context& context, const std::vector<std::string>& rules,
                              Json& body);

@@ -1,4 +1,12 @@
 // postern account credential ...
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <chrono>
+#include <fstream>
+#include <system_error>
+
+#include "auth/certificate.hpp"
 #include "relay/cli/commands.hpp"
 #include "relay/cli/device_options.hpp"
 
@@ -6,28 +14,62 @@ namespace postern::relay::cli {
 namespace {
 
 struct Wanted {
-    std::string account, name, kind = "password", plan;
+    std::string account, name, kind = "password", plan, certificate;
     DeviceOptions device;
 };
 
+constexpr std::size_t longest_certificate = std::size_t{64} * 1024;
+
+/// Puts the certificate into the body; false: it cannot be read, or is none, which is told.
+bool add_certificate(const Context& c, const std::string& path, Json& body) {
+    errno = 0;
+    std::ifstream file(path, std::ios::binary);
+    std::string text(longest_certificate + 1, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    text.resize(static_cast<std::size_t>(file.gcount()));
+    const int why = errno;
+    if (!file.is_open() || file.bad() || (text.empty() && why != 0)) {
+        (void)c.out.fault(Exit::usage, fmt::format("--certificate {}", path),
+                          std::generic_category().message(why == 0 ? EIO : why));
+        return false;
+    }
+    const auto read = auth::read_certificate(text, std::chrono::system_clock::now());
+    if (!read) {
+        (void)c.out.fault(Exit::usage, fmt::format("--certificate {}", path),
+                          fmt::format("it {}; name a file with the client's certificate (PEM)",
+                                      read.error().text));
+        return false;
+    }
+    body["certificate"] = read->pem;
+    return true;
+}
+
 Exit add(const Context& c, const Wanted& w) {
     if (!is_address(c, w.account)) return Exit::usage;
+    const bool is_certificate = w.kind == "certificate";
+    if (is_certificate != !w.certificate.empty()) {
+        return c.out.fault(Exit::usage, is_certificate ? "--kind certificate" : "--certificate",
+                           is_certificate ? "name the file with it by --certificate"
+                                          : "goes with --kind certificate alone");
+    }
     Call call;
     call.method = "POST";
     call.path = {"account", w.account, "credential"};
     call.body = {{"credential", w.name}, {"kind", w.kind}};
     if (!w.plan.empty()) call.body["plan"] = w.plan;
     if (!w.device.put(c, w.kind, call.body)) return Exit::usage;
-    return c.perform(Way::files, config::Need::a_file, w.account, std::move(call),
-                     [&](const Json& made) {
-                         w.device.warn(c);
-                         if (c.out.json) {
-                             c.out.line(made);
-                         } else if (made.contains("password")) {
-                             c.out.secret(shown(made, "password"));
-                         }
-                         return Exit::done;
-                     });
+    if (is_certificate && !add_certificate(c, w.certificate, call.body)) return Exit::usage;
+    const Exit exit = c.perform(Way::files, config::Need::a_file, w.account, std::move(call),
+                                [&](const Json& made) {
+                                    w.device.warn(c);
+                                    if (c.out.json) {
+                                        c.out.line(made);
+                                    } else if (made.contains("password")) {
+                                        c.out.secret(shown(made, "password"));
+                                    }
+                                    return Exit::done;
+                                });
+    return w.kind == "password" ? warn_if_unasked(c, exit) : exit;
 }
 
 Exit list(const Context& c, const std::string& account) {
@@ -67,7 +109,8 @@ Exit revoke(const Context& c, const Wanted& w) {
 
 void add_credential_commands(CLI::App& account, Context& context) {
     CLI::App& credential =
-        *command(account, "credential", "Further passwords of an account: apps, devices, API keys");
+        *command(account, "credential",
+                 "Further passwords of an account, and certificates: apps, devices, API keys");
     const auto w = std::make_shared<Wanted>();
     const auto subject = [w](CLI::App& app) {
         app.add_option("ACCOUNT", w->account, "The login name, an address")->required();
@@ -76,16 +119,19 @@ void add_credential_commands(CLI::App& account, Context& context) {
         app.add_option("NAME", w->name, "Letters, digits, dots, underscores, hyphens")->required();
     };
 
-    CLI::App& added = *command(
-        credential, "add",
-        "Make one; its password is made and printed, once. It logs in as ACCOUNT, or "
-        "ACCOUNT+NAME.\nA device (a printer) has none: it is known by its address, at a listener "
-        "for devices");
+    CLI::App& added =
+        *command(credential, "add",
+                 "Make one; a password is made and printed, once. It logs in as ACCOUNT, or "
+                 "ACCOUNT+NAME.\nA certificate logs in by EXTERNAL. A device (a printer) has none: "
+                 "it is known by its address, at a listener "
+                 "for devices");
     subject(added);
     named(added);
     added.add_option("--kind", w->kind, "What it is")
-        ->check(CLI::IsMember({"password", "device"}))
+        ->check(CLI::IsMember({"password", "certificate", "device"}))
         ->capture_default_str();
+    added.add_option("--certificate", w->certificate,
+                     "The client's certificate (PEM), of any authority or its own");
     added.add_option("--plan", w->plan,
                      "A table of [limits] for it alone, beside those of the account; of a device "
                      "without one: device");

@@ -133,6 +133,7 @@ std::unique_ptr<Channel> open_files(const config::Config& config, const Output& 
     auth::StoreSettings settings;
     settings.path = state + "/accounts.db";
     settings.iterations = config.auth.scram_iterations;
+    if (config.offers("SCRAM-SHA-1")) settings.scram_sha1 = auth::ScramSha1::kept;
     auto accounts = auth::AccountStore::open(std::move(settings));
     if (!accounts) {
         exit = out.fault(Exit::failure, "the account store does not open", accounts.error().text);

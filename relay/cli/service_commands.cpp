@@ -46,6 +46,7 @@ Exit check(Context& c, bool offline) {
     options.listeners = c.programs.check_listeners;
     options.token_keys = c.programs.check_token_keys;
     options.logins = c.programs.check_logins;
+    options.backend = c.programs.check_backend;
     if (loaded.config) {
         const auto& server = loaded.config->server;
         if (const auto choice = process::choose_user(server.user, server.state)) {

@@ -96,6 +96,7 @@ std::vector<Finding> check(const Loaded& loaded, const CheckOptions& options) {
         check_folders(config, options.user, out);
     }
     check_certificates(config, out);
+    check_authority(config, out);
     check_descriptors(config, out);
     check_clock(out);
     if (options.listeners) std::ranges::move(options.listeners(config), std::back_inserter(out));
@@ -105,6 +106,11 @@ std::vector<Finding> check(const Loaded& loaded, const CheckOptions& options) {
             std::back_inserter(out));
     }
     if (options.logins) std::ranges::move(options.logins(config), std::back_inserter(out));
+    if (options.backend) {
+        std::ranges::move(
+            options.backend(config, options.offline ? Reach::offline : Reach::network),
+            std::back_inserter(out));
+    }
     if (options.offline) return out;
     for (const Upstream& upstream : config.upstream) {
         if (!canonical_address(upstream.address.host)) check_name(upstream, out);

@@ -17,7 +17,7 @@ enum class Status : std::uint8_t { ok, warn, fail };
 /// One line of `postern check`.
 struct Finding {
     std::string check;  ///< "file", "rights", "certificate", "dns", "upstream", "listen", "state",
-                        ///< "spool", "clock", "accounts", "oauth", "geoip", "devices"
+                        ///< "spool", "clock", "accounts", "oauth", "geoip", "devices", "backend"
     Status status = Status::ok;
     std::string text;
     std::string fix;  ///< What to do; empty when ok.
@@ -51,6 +51,8 @@ struct CheckOptions {
     std::function<std::vector<Finding>(const Config&, Reach)> token_keys;
     /// Looks at what logins rest on: the account store, files. Blocks. Null: left out.
     std::function<std::vector<Finding>(const Config&)> logins;
+    /// Asks another password back-end; offline: sees that it can be asked. Blocks. Null: left out.
+    std::function<std::vector<Finding>(const Config&, Reach)> backend;
 };
 
 /// What `postern check` finds; blocks (files, names, connections). With a configuration that does

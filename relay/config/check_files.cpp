@@ -57,6 +57,31 @@ void check_closed(const std::string& what, const std::string& path, std::vector<
                    fmt::format("chmod o= {}", path)});
 }
 
+/// What another password back-end is asked by, for each login, by the user alone.
+void check_backend_rights(const Config& config, const RunsAs& user, std::vector<Finding>& out) {
+    const AuthOptions& o = config.auth.options;
+    const auto needs = [&](std::string_view what, const std::string& path, unsigned right) {
+        const std::string reason = why_not(path, user, right);
+        if (reason.empty()) return;
+        // It may come later; until then logins hear 454.
+        const bool absent = ::access(path.c_str(), F_OK) != 0 && errno == ENOENT;
+        out.push_back(
+            {"rights", absent ? Status::warn : Status::fail,
+             fmt::format("{} {}: user {} cannot use it: {}", what, path, user.name, reason),
+             absent ? "start the back-end, or see auth.options"
+                    : fmt::format("on Debian: adduser {} sasl", user.name)});
+    };
+    if (config.auth.backend == AuthBackend::saslauthd)
+        needs("auth.options.saslauthd_path", o.saslauthd_path, write_right);
+    if (config.auth.backend == AuthBackend::sasldb)
+        needs("auth.options.sasldb_path", o.sasldb_path, read_right);
+    for (const std::string& file : {o.ldapdb_pw_file, o.sql_passwd_file}) {
+        check_readable("password of the back-end", file,
+                       fmt::format("chown {} {}", user.name, file), user, out);
+        check_closed("password of the back-end", file, out);
+    }
+}
+
 void check_writable(const std::string& check, const std::string& path, const RunsAs& user,
                     std::vector<Finding>& out) {
     struct stat about{};
@@ -151,6 +176,10 @@ void check_rights(const Config& config, const RunsAs& user, std::vector<Finding>
         check_readable("certificate", one.certificate, std::string(fix), user, out);
         check_readable("key", one.key, std::string(fix), user, out);
     }
+    for (const std::string& path : {config.auth.external.ca, config.auth.external.crl}) {
+        check_readable("for client certificates,", path, fmt::format("chmod o+r {}", path), user,
+                       out);
+    }
     for (const Upstream& upstream : config.upstream) {
         check_readable("ca of upstream " + upstream.name, upstream.ca,
                        fmt::format("chmod o+r {}", upstream.ca), user, out);
@@ -172,6 +201,7 @@ void check_rights(const Config& config, const RunsAs& user, std::vector<Finding>
     for (const Certificate& one : config.tls.all()) check_closed("key", one.key, out);
     for (const Upstream& upstream : config.upstream)
         check_closed("password of upstream " + upstream.name, upstream.password_file, out);
+    check_backend_rights(config, user, out);
     if (out.size() == before) {
         out.push_back({"rights", Status::ok,
                        fmt::format("user {} can read all that it needs at a reload", user.name),

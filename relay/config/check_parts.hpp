@@ -13,6 +13,8 @@ void check_rights(const Config& config, const RunsAs& user, std::vector<Finding>
 void check_folders(const Config& config, const RunsAs& user, std::vector<Finding>& out);
 /// Each certificate with its key: loads, matches, lasts, has the host's name.
 void check_certificates(const Config& config, std::vector<Finding>& out);
+/// Who may vouch for clients' certificates, and what they revoked: loads, fits together, lasts.
+void check_authority(const Config& config, std::vector<Finding>& out);
 
 /// Whether `user` may do `wanted` (4 read, 2 write, 1 enter) with the file or folder, its parents
 /// included; by the rights that stat shows. Empty, or why not.

@@ -18,6 +18,19 @@ std::string Listen::place() const {
                                  : fmt::format("{}:{}", address, port);
 }
 
+const std::vector<std::string>& Config::mechanisms_of(const Listen& listen) const {
+    static const std::vector<std::string> none;
+    if (listen.devices) return none;
+    return listen.mechanisms.empty() ? auth.mechanisms : listen.mechanisms;
+}
+
+bool Config::offers(std::string_view mechanism) const {
+    return std::ranges::any_of(server.listen, [&](const Listen& listen) {
+        const auto& offered = mechanisms_of(listen);
+        return std::ranges::find(offered, mechanism) != offered.end();
+    });
+}
+
 const std::string& Config::admin_socket() const {
     static const std::string none;
     const auto it =
@@ -26,9 +39,7 @@ const std::string& Config::admin_socket() const {
 }
 
 bool Config::takes_tokens() const {
-    return std::ranges::any_of(auth.mechanisms, [](const std::string& mechanism) {
-        return mechanism == "OAUTHBEARER" || mechanism == "XOAUTH2";
-    });
+    return offers("OAUTHBEARER") || offers("XOAUTH2");
 }
 
 std::vector<std::string> device_listeners(const Config& config) {

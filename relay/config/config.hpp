@@ -34,6 +34,8 @@ struct Listen {
     bool proxy = false;    ///< A PROXY header comes first (from `proxy_from` only).
     std::string name;      ///< Label of events and metrics; unset: the port.
     bool devices = false;  ///< TLS by choice, no AUTH: for bound sources alone.
+    /// As Auth::mechanisms, in its place; empty: that one holds.
+    std::vector<std::string> mechanisms{};
     /// "192.0.2.1:587", "[2001:db8::1]:587"
     [[nodiscard]] std::string place() const;
     bool operator==(const Listen&) const = default;
@@ -95,7 +97,33 @@ struct Message {
     Duration trace_retention = std::chrono::hours(24 * 90);
 };
 
-enum class AuthBackend : std::uint8_t { embedded };
+enum class AuthBackend : std::uint8_t { embedded, saslauthd, sasldb, ldapdb, sql };
+
+enum class LdapStartTls : std::uint8_t { no, try_it, demand };
+enum class SqlEngine : std::uint8_t { none, pgsql, mysql, sqlite3 };
+
+/// How another back-end is reached; by Cyrus' names, but the first two.
+struct AuthOptions {
+    Duration timeout = std::chrono::seconds(5);  ///< Of one login, its wait for its turn included.
+    std::uint32_t connections = 8;
+    std::string saslauthd_path = "/run/saslauthd/mux";
+    std::string sasldb_path = "/etc/sasldb2";
+    std::string ldapdb_uri;
+    std::string ldapdb_id;
+    proto::Secret ldapdb_pw;
+    std::string ldapdb_pw_file;
+    std::string ldapdb_mech;
+    LdapStartTls ldapdb_starttls = LdapStartTls::no;
+    std::string ldapdb_rc;
+    SqlEngine sql_engine = SqlEngine::none;
+    std::string sql_hostnames;
+    std::string sql_user;
+    proto::Secret sql_passwd;
+    std::string sql_passwd_file;
+    std::string sql_database;
+    std::string sql_select;
+    bool sql_usessl = false;
+};
 
 /// Where the keys stand that tokens are checked with: a URL, or a file.
 struct KeySetPlace {
@@ -117,6 +145,15 @@ struct OAuth {
     bool operator==(const OAuth&) const = default;
 };
 
+enum class CertificateName : std::uint8_t { email, common_name };
+
+/// Client certificates that an authority vouches for.
+struct External {
+    std::string ca;   ///< PEM; empty: only those that are bound by their fingerprint.
+    std::string crl;  ///< PEM; empty: nothing is revoked.
+    CertificateName name = CertificateName::email;
+};
+
 struct Auth {
     /// Names as SASL writes them, best first.
     std::vector<std::string> mechanisms = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"};
@@ -129,6 +166,8 @@ struct Auth {
     /// One character, between an account's name and a credential's in a login name.
     std::string credential_separator = "+";
     OAuth oauth;
+    External external;
+    AuthOptions options;
 };
 
 struct LoginGuard {
@@ -238,6 +277,10 @@ struct Config {
     std::vector<std::string>
         notices;  ///< Whole sentences for the log: keys without effect, variables passed over.
 
+    /// What a listener offers, best first; nothing where devices speak.
+    [[nodiscard]] const std::vector<std::string>& mechanisms_of(const Listen& listen) const;
+    /// Whether any listener offers it.
+    [[nodiscard]] bool offers(std::string_view mechanism) const;
     /// The Unix socket that the CLI speaks to.
     [[nodiscard]] const std::string& admin_socket() const;
     /// OAUTHBEARER or XOAUTH2 is offered somewhere.

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <set>
 
+#include "relay/config/backend.hpp"
 #include "relay/config/names.hpp"
 
 namespace postern::relay::config {
@@ -96,6 +97,12 @@ class Finish {
     /// Devices are bound to a listener's name: it must not mean another one as well, where people
     /// log in.
     void device_names() {
+        for (const Listen& listen : c_.server.listen) {
+            if (!listen.devices || listen.mechanisms.empty()) continue;
+            fault("server.listen", fmt::format("listener {} is for devices, where nobody logs in; "
+                                               "leave mechanisms= out",
+                                               quoted(listen.name)));
+        }
         for (const Listen& devices : c_.server.listen) {
             const auto shared = std::ranges::find_if(c_.server.listen, [&](const Listen& other) {
                 return !other.devices && other.name == devices.name;
@@ -122,10 +129,7 @@ class Finish {
                                                  quoted(r_.around.hostname)));
         }
         if (s.hostname.empty()) s.hostname = "localhost.localdomain";
-        std::string domain = s.hostname;
-        const auto dot = domain.find('.');
-        if (domain.find('.', dot + 1) != std::string::npos) domain.erase(0, dot + 1);
-        if (s.contact.empty()) s.contact = "postmaster@" + domain;
+        if (s.contact.empty()) s.contact = "postmaster@" + domain_of(s.hostname);
     }
 
     void pair(const std::string& path, const Certificate& one) {
@@ -163,6 +167,28 @@ class Finish {
         if (mechanisms.empty())
             fault("auth.mechanisms",
                   "no mechanism; write at least one, like \"PLAIN\", or leave the key out");
+        if (!c_.auth.external.crl.empty() && c_.auth.external.ca.empty()) {
+            fault(
+                "auth.external.crl",
+                "lists what an authority has revoked, and auth.external.ca names none; set it, or "
+                "leave this out");
+        }
+        for (const Listen& listen : c_.server.listen) {
+            for (const std::string& mechanism : listen.mechanisms) {
+                const std::string why = why_not_served(c_.auth.backend, mechanism);
+                if (!why.empty()) fault("server.listen", why);
+            }
+        }
+        finish_backend(
+            c_.auth, {.given = [this](std::string_view key) { return given(key); },
+                      .fault = [this](std::string key,
+                                      std::string text) { fault(std::move(key), std::move(text)); },
+                      .notice =
+                          [this](const std::string& key, const std::string& text) {
+                              bool whole = false;
+                              r_.notice(deepest(key, whole)->where, key, text);
+                          },
+                      .strict = strict()});
         oauth();
     }
 

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "relay/config/formats.hpp"
+#include "relay/config/mechanisms.hpp"
 #include "relay/config/names.hpp"
 
 namespace postern::relay::config::formats {
@@ -21,6 +22,23 @@ std::vector<std::string_view> words_of(std::string_view text) {
         text.remove_prefix(words.back().size());
     }
     return words;
+}
+
+constexpr std::string_view listen_words = "starttls, tls, proxy, devices, name=N, mechanisms=A+B";
+
+/// "PLAIN+LOGIN"
+std::string apply_mechanisms(std::string_view list, Listen& listen) {
+    for (;;) {
+        const auto plus = list.find('+');
+        const std::string_view one = list.substr(0, plus);
+        std::string name;
+        if (const std::string wrong = read_mechanism(one, name); !wrong.empty())
+            return fmt::format("names {}, which {}", quoted(one), wrong);
+        if (std::ranges::find(listen.mechanisms, name) == listen.mechanisms.end())
+            listen.mechanisms.push_back(std::move(name));
+        if (plus == std::string_view::npos) return "";
+        list.remove_prefix(plus + 1);
+    }
 }
 
 /// The word's fault, or empty.
@@ -46,14 +64,8 @@ std::string apply_word(std::string_view word, Listen& listen, bool& security_giv
             "{} is no name; use up to 64 letters, digits, dots, dashes and underscores",
             quoted(listen.name));
     }
-    if (word.starts_with("mechanisms=")) {
-        return fmt::format(
-            "{} belongs to a later version; this one knows starttls, tls, proxy, devices, name=N",
-            quoted(word));
-    }
-    return fmt::format(
-        "does not know the word {}; the words are starttls, tls, proxy, devices, name=N",
-        quoted(word));
+    if (word.starts_with("mechanisms=")) return apply_mechanisms(word.substr(11), listen);
+    return fmt::format("does not know the word {}; the words are {}", quoted(word), listen_words);
 }
 
 }  // namespace
@@ -201,21 +213,10 @@ void Target::read(Reading& r, const Node& node, const std::string& key, LogTarge
 }
 
 void Mechanism::read(Reading& r, const Node& node, const std::string& key, std::string& out) const {
-    static const std::vector<std::string_view> known = {
-        "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2"};
-    static const std::vector<std::string_view> later = {"SCRAM-SHA-1", "SCRAM-SHA-1-PLUS",
-                                                        "EXTERNAL"};
     const auto text = text_of(r, node, key, "a mechanism like \"PLAIN\"");
     if (!text) return;
-    std::string upper = *text;
-    for (char& c : upper) {
-        if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-    }
-    if (std::ranges::find(known, upper) == known.end()) {
-        no_such_word(r, node, key, *text, known, later);
-        return;
-    }
-    out = std::move(upper);
+    if (const std::string wrong = read_mechanism(*text, out); !wrong.empty())
+        r.fault(node.where, key, fmt::format("{} {}", quoted(*text), wrong));
 }
 
 void Separator::read(Reading& r, const Node& node, const std::string& key, std::string& out) const {

@@ -45,6 +45,12 @@ bool is_host_name(std::string_view text) noexcept {
     }
 }
 
+std::string domain_of(const std::string& host) {
+    const auto dot = host.find('.');
+    if (dot == std::string::npos || host.find('.', dot + 1) == std::string::npos) return host;
+    return host.substr(dot + 1);
+}
+
 bool looks_like_mailbox(std::string_view text) noexcept {
     const auto at = text.rfind('@');
     if (at == std::string_view::npos || at == 0 || at > 64) return false;

@@ -13,6 +13,9 @@ namespace postern::relay::config {
 /// (A-labels).
 [[nodiscard]] bool is_host_name(std::string_view text) noexcept;
 
+/// The domain of a host: its name less the first label, if a dot is left; else its name.
+[[nodiscard]] std::string domain_of(const std::string& host);
+
 /// One @, something before it without spaces, a host name after it.
 [[nodiscard]] bool looks_like_mailbox(std::string_view text) noexcept;
 

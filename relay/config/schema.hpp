@@ -95,19 +95,64 @@ void describe(V& v, Section<OAuth>) {
 }
 
 template <typename V>
+void describe(V& v, Section<External>) {
+    using enum Reload;
+    v.key("ca", &External::ca, formats::Path{}, connection);
+    v.key("crl", &External::crl, formats::Path{}, connection);
+    v.key("name", &External::name,
+          formats::Choice<CertificateName>{
+              {{"email", CertificateName::email}, {"cn", CertificateName::common_name}}},
+          connection);
+}
+
+template <typename V>
+void describe(V& v, Section<AuthOptions>) {
+    using enum Reload;
+    v.key("timeout", &AuthOptions::timeout, formats::Span{100ms, 60s}, restart);
+    v.key("connections", &AuthOptions::connections, formats::Count{1, 256}, restart);
+    v.key("saslauthd_path", &AuthOptions::saslauthd_path, formats::Path{}, restart);
+    v.key("sasldb_path", &AuthOptions::sasldb_path, formats::Path{}, restart);
+    v.key("ldapdb_uri", &AuthOptions::ldapdb_uri, formats::Text{}, restart);
+    v.key("ldapdb_id", &AuthOptions::ldapdb_id, formats::Text{}, restart);
+    v.secret("ldapdb_pw", &AuthOptions::ldapdb_pw, &AuthOptions::ldapdb_pw_file, restart);
+    v.key("ldapdb_mech", &AuthOptions::ldapdb_mech, formats::Text{}, restart);
+    v.key("ldapdb_starttls", &AuthOptions::ldapdb_starttls,
+          formats::Choice<LdapStartTls>{{{"no", LdapStartTls::no},
+                                         {"try", LdapStartTls::try_it},
+                                         {"demand", LdapStartTls::demand}}},
+          restart);
+    v.key("ldapdb_rc", &AuthOptions::ldapdb_rc, formats::Path{}, restart);
+    v.key("sql_engine", &AuthOptions::sql_engine,
+          formats::Choice<SqlEngine>{{{"pgsql", SqlEngine::pgsql},
+                                      {"mysql", SqlEngine::mysql},
+                                      {"sqlite3", SqlEngine::sqlite3}}},
+          restart);
+    v.key("sql_hostnames", &AuthOptions::sql_hostnames, formats::Text{}, restart);
+    v.key("sql_user", &AuthOptions::sql_user, formats::Text{}, restart);
+    v.secret("sql_passwd", &AuthOptions::sql_passwd, &AuthOptions::sql_passwd_file, restart);
+    v.key("sql_database", &AuthOptions::sql_database, formats::Text{}, restart);
+    v.key("sql_select", &AuthOptions::sql_select, formats::Text{}, restart);
+    v.key("sql_usessl", &AuthOptions::sql_usessl, formats::Flag{}, restart);
+}
+
+template <typename V>
 void describe(V& v, Section<Auth>) {
     using enum Reload;
     v.key("mechanisms", &Auth::mechanisms, formats::ListOf{formats::Mechanism{}, 16}, connection);
     v.key("backend", &Auth::backend,
-          formats::Choice<AuthBackend>{{{"embedded", AuthBackend::embedded}},
-                                       {"saslauthd", "sasldb", "ldapdb", "sql"}},
+          formats::Choice<AuthBackend>{{{"embedded", AuthBackend::embedded},
+                                        {"saslauthd", AuthBackend::saslauthd},
+                                        {"sasldb", AuthBackend::sasldb},
+                                        {"ldapdb", AuthBackend::ldapdb},
+                                        {"sql", AuthBackend::sql}}},
           restart);
     v.key("scram_iterations", &Auth::scram_iterations, formats::Count{4096, 65536}, connection);
     v.key("credential_separator", &Auth::credential_separator, formats::Separator{}, connection);
     v.key("scram_beside_crypt", &Auth::scram_beside_crypt, formats::Flag{}, connection);
     v.key("failure_floor", &Auth::failure_floor, formats::Span{0ms, 10s}, connection);
     v.table("oauth", &Auth::oauth);
-    v.later("options external");
+    v.table("external", &Auth::external);
+    v.table("options", &Auth::options);
 }
 
 template <typename V>

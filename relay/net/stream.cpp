@@ -119,9 +119,10 @@ awaitable<error_code> Stream::write(std::string_view text) {
     co_return co_await state->write(std::span<const std::string_view>(&text, 1));
 }
 
-awaitable<error_code> Stream::start_tls_server(TlsServerPtr tls, TlsStart start) {
+awaitable<error_code> Stream::start_tls_server(TlsServerPtr tls, TlsStart start,
+                                               ClientCertificates clients) {
     const auto state = state_;
-    if (const error_code ec = state->attach(tls->new_session(), tls)) co_return ec;
+    if (const error_code ec = state->attach(tls->new_session(clients), tls)) co_return ec;
     SSL_set_accept_state(state->ssl.get());
     co_return co_await state->handshake(start);
 }

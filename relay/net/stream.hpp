@@ -76,7 +76,9 @@ class Stream {
     [[nodiscard]] awaitable<error_code> write(std::span<const std::string_view> pieces);
     [[nodiscard]] awaitable<error_code> write(std::string_view text);
 
-    [[nodiscard]] awaitable<error_code> start_tls_server(TlsServerPtr tls, TlsStart start);
+    [[nodiscard]] awaitable<error_code> start_tls_server(
+        TlsServerPtr tls, TlsStart start,
+        ClientCertificates clients = ClientCertificates::left_out);
 
     /// `host`: the name or literal to verify and to send as SNI; `peer`: the key under which
     /// sessions are resumed (empty: host).
@@ -103,6 +105,11 @@ class Stream {
     [[nodiscard]] std::optional<std::string> channel_binding_exporter() const;
     /// tls-server-end-point (RFC 5929 4): hash of the server's certificate.
     [[nodiscard]] std::optional<std::string> channel_binding_server_end_point() const;
+    /// tls-unique (RFC 5929 3): the handshake's first Finished message; only with TLS 1.2, and only
+    /// with the extended master secret, without which it binds nothing (RFC 7627).
+    [[nodiscard]] std::optional<std::string> channel_binding_unique() const;
+    /// What the handshake showed of the client, where it was asked; never of a resumed session.
+    [[nodiscard]] std::optional<auth::ClientCertificate> client_certificate() const;
 
     [[nodiscard]] asio::ip::tcp::endpoint peer() const;  ///< Default made when unknown.
     [[nodiscard]] asio::ip::tcp::endpoint local() const;

@@ -10,6 +10,7 @@
 #include <boost/asio/error.hpp>
 
 #include "relay/net/stream_state.hpp"
+#include "relay/net/tls_files.hpp"
 
 namespace postern::relay::net {
 
@@ -237,6 +238,28 @@ std::optional<std::string> Stream::channel_binding_server_end_point() const {
         return std::nullopt;
     out.resize(size);
     return out;
+}
+
+std::optional<std::string> Stream::channel_binding_unique() const {
+    if (!is_tls()) return std::nullopt;
+    SSL* ssl = state_->ssl.get();
+    if (SSL_version(ssl) != TLS1_2_VERSION || SSL_get_extms_support(ssl) != 1) return std::nullopt;
+    // The first Finished is the client's, but of a resumed session the server's.
+    const bool server_was_first = SSL_session_reused(ssl) == 1;
+    const bool ours = server_was_first == (SSL_is_server(ssl) == 1);
+    std::string out(EVP_MAX_MD_SIZE, '\0');
+    const std::size_t size = ours ? SSL_get_finished(ssl, out.data(), out.size())
+                                  : SSL_get_peer_finished(ssl, out.data(), out.size());
+    if (size == 0 || size > out.size()) return std::nullopt;
+    out.resize(size);
+    return out;
+}
+
+std::optional<auth::ClientCertificate> Stream::client_certificate() const {
+    if (!is_tls()) return std::nullopt;
+    const auth::ClientCertificate* const shown = client_certificate_of(state_->ssl.get());
+    if (shown == nullptr) return std::nullopt;
+    return *shown;
 }
 
 }  // namespace postern::relay::net

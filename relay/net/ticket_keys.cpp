@@ -70,6 +70,8 @@ int TicketKeys::callback(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_C
     std::optional<Key> key;
     int answer = 1;
     if (sealing == 1) {
+        // With a client's certificate nothing is resumed: an empty ticket (RFC 5077 3.3).
+        if (SSL_get0_peer_certificate(ssl) != nullptr) return 0;
         key = self->sealing(now);
         if (!key) return -1;
         std::memcpy(name, key->name.data(), key->name.size());

@@ -11,6 +11,7 @@
 
 #include <openssl/ssl.h>
 
+#include "auth/certificate_authority.hpp"
 #include "relay/asio.hpp"
 
 namespace postern::relay::net {
@@ -47,22 +48,30 @@ struct CertificateInfo {
 class TicketKeys;
 [[nodiscard]] std::shared_ptr<TicketKeys> make_ticket_keys();
 
+/// Whether the client is asked for a certificate. It may show none, and any: what it is worth is
+/// judged, and never ends the handshake.
+enum class ClientCertificates : std::uint8_t { left_out, asked_for };
+
 /// The server side of TLS: an immutable set of certificates, chosen by SNI and by what the client
 /// can verify. TLS 1.2 or better, no renegotiation, no compression. A reload makes a new set;
 /// connections keep the one they began with.
 class TlsServer {
   public:
     /// The first certificate serves clients that send no name or one that is not ours. `tickets`
-    /// may be null: no resumption.
+    /// may be null: no resumption. `authority`: who may vouch for clients' names; null: nobody.
     [[nodiscard]] static result<std::shared_ptr<const TlsServer>, TlsFault> load(
-        std::span<const CertificateFiles> files, std::shared_ptr<TicketKeys> tickets);
+        std::span<const CertificateFiles> files, std::shared_ptr<TicketKeys> tickets,
+        std::shared_ptr<const auth::CertificateAuthority> authority = nullptr);
 
     TlsServer(const TlsServer&) = delete;
     TlsServer& operator=(const TlsServer&) = delete;
     ~TlsServer();
 
-    [[nodiscard]] SslPtr new_session() const;
+    [[nodiscard]] SslPtr new_session(
+        ClientCertificates clients = ClientCertificates::left_out) const;
     [[nodiscard]] std::span<const CertificateInfo> certificates() const noexcept;
+    /// Null: nobody.
+    [[nodiscard]] const auth::CertificateAuthority* authority() const noexcept;
 
   private:
     struct State;

@@ -132,6 +132,22 @@ result<LoadedCertificate, TlsFault> load_certificate(const CertificateFiles& fil
     return loaded;
 }
 
+result<std::shared_ptr<const auth::CertificateAuthority>, TlsFault> load_authority(
+    const std::string& ca, const std::string& crl, auth::NameFrom from) {
+    using In = auth::CertificateAuthority::Fault::In;
+    const auto authorities = read_file(ca);
+    if (!authorities) return authorities.error();
+    std::optional<std::string> lists;
+    if (!crl.empty()) {
+        auto text = read_file(crl);
+        if (!text) return text.error();
+        lists = std::move(*text);
+    }
+    auto made = auth::CertificateAuthority::make(*authorities, lists, from);
+    if (!made) return TlsFault{made.error().in == In::ca ? ca : crl, made.error().text};
+    return std::move(*made);
+}
+
 void set_common_options(SSL_CTX* context) {
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |

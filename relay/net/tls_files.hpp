@@ -30,6 +30,13 @@ struct LoadedCertificate {
 
 [[nodiscard]] result<LoadedCertificate, TlsFault> load_certificate(const CertificateFiles& files);
 
+/// Authorities for clients' certificates (PEM), and their revocation lists (PEM; empty: none).
+[[nodiscard]] result<std::shared_ptr<const auth::CertificateAuthority>, TlsFault> load_authority(
+    const std::string& ca, const std::string& crl, auth::NameFrom from);
+
+/// What the handshake showed of the client; null: no certificate.
+[[nodiscard]] const auth::ClientCertificate* client_certificate_of(const SSL* ssl) noexcept;
+
 /// The newest reason in OpenSSL's queue, which is emptied.
 [[nodiscard]] std::string take_tls_reason();
 

@@ -9,9 +9,38 @@
 
 namespace postern::relay::net {
 
+namespace {
+
+constexpr std::string_view session_id = "postern";
+/// A session that was begun without asking is not resumed where a certificate is asked for.
+constexpr std::string_view session_id_asking = "postern, clients asked";
+/// What a client may send of certificates, in octets: they are parsed before they are judged.
+constexpr long most_client_certificates = 32L * 1024;
+
+const unsigned char* octets(std::string_view text) noexcept {
+    return reinterpret_cast<const unsigned char*>(text.data());
+}
+
+void free_client(void*, void* client, CRYPTO_EX_DATA*, int, long, void*) {
+    delete static_cast<auth::ClientCertificate*>(client);
+}
+
+/// Where an SSL keeps what its client showed; OpenSSL owns it.
+int client_index() {
+    static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, &free_client);
+    return index;
+}
+
+}  // namespace
+
+const auth::ClientCertificate* client_certificate_of(const SSL* ssl) noexcept {
+    return static_cast<const auth::ClientCertificate*>(SSL_get_ex_data(ssl, client_index()));
+}
+
 struct TlsServer::State {
     std::vector<CertificateInfo> infos;
     std::shared_ptr<TicketKeys> tickets;
+    std::shared_ptr<const auth::CertificateAuthority> authority;
     std::vector<SslContextPtr>
         contexts;  ///< One for each set of certificates that serve a name together.
     std::map<std::string, SSL_CTX*, std::less<>> by_name;
@@ -19,6 +48,7 @@ struct TlsServer::State {
 
     [[nodiscard]] SSL_CTX* find(std::string_view name) const;
     static int choose(SSL* ssl, int* alert, void* state);
+    static int judge_client(X509_STORE_CTX* shown, void* state);
     result<void, TlsFault> build(const std::vector<LoadedCertificate>& loaded);
     result<SSL_CTX*, TlsFault> add_context(const std::vector<LoadedCertificate>& loaded,
                                            const std::vector<std::size_t>& chosen);
@@ -45,6 +75,25 @@ int TlsServer::State::choose(SSL* ssl, int*, void* state) {
     return SSL_TLSEXT_ERR_OK;
 }
 
+/// In place of OpenSSL's own verification: whatever is shown, the handshake goes on.
+int TlsServer::State::judge_client(X509_STORE_CTX* shown, void* state) {
+    const auto* self = static_cast<const State*>(state);
+    auto* ssl =
+        static_cast<SSL*>(X509_STORE_CTX_get_ex_data(shown, SSL_get_ex_data_X509_STORE_CTX_idx()));
+    X509* certificate = X509_STORE_CTX_get0_cert(shown);
+    // A ticket keeps the certificate, but neither its chain nor what has changed since: whoever
+    // shows one proves it anew each time (TLS 1.2: TicketKeys::callback).
+    SSL_set_num_tickets(ssl, 0);
+    X509_STORE_CTX_set_error(shown, X509_V_OK);
+    const auto now = std::chrono::system_clock::now();
+    auto judged = std::make_unique<auth::ClientCertificate>(
+        self->authority
+            ? self->authority->judge(certificate, X509_STORE_CTX_get0_untrusted(shown), now)
+            : auth::shown_certificate(certificate, now));
+    if (SSL_set_ex_data(ssl, client_index(), judged.get()) == 1) (void)judged.release();
+    return 1;
+}
+
 result<SSL_CTX*, TlsFault> TlsServer::State::add_context(
     const std::vector<LoadedCertificate>& loaded, const std::vector<std::size_t>& chosen) {
     SslContextPtr context(SSL_CTX_new(TLS_server_method()));
@@ -66,9 +115,10 @@ result<SSL_CTX*, TlsFault> TlsServer::State::add_context(
         if (!fits) return TlsFault{one.info.file, "cannot be used (" + take_tls_reason() + ")"};
     }
     SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
-    constexpr std::string_view id = "postern";
-    SSL_CTX_set_session_id_context(context.get(), reinterpret_cast<const unsigned char*>(id.data()),
-                                   id.size());
+    SSL_CTX_set_session_id_context(context.get(), octets(session_id), session_id.size());
+    // For those sessions that ask (new_session); any certificate will do, so no issuer is named.
+    SSL_CTX_set_cert_verify_callback(context.get(), &State::judge_client, this);
+    SSL_CTX_set_max_cert_list(context.get(), most_client_certificates);
     if (tickets) {
         SSL_CTX_set_num_tickets(context.get(), 1);
         tickets->install(context.get());
@@ -112,7 +162,8 @@ result<void, TlsFault> TlsServer::State::build(const std::vector<LoadedCertifica
 }
 
 result<std::shared_ptr<const TlsServer>, TlsFault> TlsServer::load(
-    std::span<const CertificateFiles> files, std::shared_ptr<TicketKeys> tickets) {
+    std::span<const CertificateFiles> files, std::shared_ptr<TicketKeys> tickets,
+    std::shared_ptr<const auth::CertificateAuthority> authority) {
     if (files.empty()) return TlsFault{"", "no certificate is configured"};
     std::vector<LoadedCertificate> loaded;
     for (const CertificateFiles& pair : files) {
@@ -122,6 +173,7 @@ result<std::shared_ptr<const TlsServer>, TlsFault> TlsServer::load(
     }
     auto state = std::make_unique<State>();
     state->tickets = std::move(tickets);
+    state->authority = std::move(authority);
     if (const auto built = state->build(loaded); !built) return built.error();
     for (LoadedCertificate& one : loaded) state->infos.push_back(std::move(one.info));
     return std::shared_ptr<const TlsServer>(new TlsServer(std::move(state)));
@@ -130,9 +182,18 @@ result<std::shared_ptr<const TlsServer>, TlsFault> TlsServer::load(
 TlsServer::TlsServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 TlsServer::~TlsServer() = default;
 
-SslPtr TlsServer::new_session() const {
+SslPtr TlsServer::new_session(ClientCertificates clients) const {
     ERR_clear_error();
-    return SslPtr(SSL_new(state_->fallback));
+    SslPtr made(SSL_new(state_->fallback));
+    if (made && clients == ClientCertificates::asked_for) {
+        SSL_set_verify(made.get(), SSL_VERIFY_PEER, nullptr);
+        SSL_set_session_id_context(made.get(), octets(session_id_asking), session_id_asking.size());
+    }
+    return made;
+}
+
+const auth::CertificateAuthority* TlsServer::authority() const noexcept {
+    return state_->authority.get();
 }
 
 std::span<const CertificateInfo> TlsServer::certificates() const noexcept {

@@ -6,7 +6,6 @@
 
 #include "auth/account_store.hpp"
 #include "relay/serve.hpp"
-#include "relay/session/sameness.hpp"
 
 namespace postern::relay {
 
@@ -22,7 +21,7 @@ std::vector<config::Finding> check_accounts(const config::Config& config) {
     if (*count == 0) return {};
     const std::string who = fmt::format("{} {} only a crypt hash", *count,
                                         *count == 1 ? "account has" : "accounts have");
-    if (!takes_passwords(config.auth.mechanisms)) {
+    if (!config.offers("PLAIN") && !config.offers("LOGIN")) {
         return {{.check = "accounts",
                  .status = config::Status::warn,
                  .text = who + ": such ones log in by PLAIN or LOGIN alone",

@@ -82,7 +82,10 @@ void Server::register_gauges() {
         return out;
     });
     metrics_->ask(Kind::gauge, "pool_queue", "Jobs that wait for a pool.", [this] {
-        return std::vector<Sample>{{{{"pool", "auth"}}, static_cast<double>(auth_pool_->queued())}};
+        std::vector<Sample> out{{{{"pool", "auth"}}, static_cast<double>(auth_pool_->queued())}};
+        if (backend_)
+            out.push_back({{{"pool", "backend"}}, static_cast<double>(backend_->queued())});
+        return out;
     });
     metrics_->ask(Kind::gauge, "login_penalties", "Subjects in penalty.", [this] {
         const auto now = guard_.penalties(std::chrono::steady_clock::now());
@@ -93,6 +96,19 @@ void Server::register_gauges() {
     metrics_->ask(Kind::gauge, "login_delayed", "Connections that wait in delay.", [this] {
         return std::vector<Sample>{{{}, static_cast<double>(guard_.delayed())}};
     });
+    if (backend_) {
+        metrics_->ask(Kind::counter, "auth_backend_total", "Questions to a password back-end.",
+                      [this] {
+                          std::vector<Sample> out;
+                          for (std::size_t i = 0; i < BackendDesk::results; ++i) {
+                              const auto result = static_cast<BackendDesk::Result>(i);
+                              out.push_back({{{"backend", backend_->backend()},
+                                              {"result", std::string(BackendDesk::name(result))}},
+                                             static_cast<double>(backend_->count(result))});
+                          }
+                          return out;
+                      });
+    }
     metrics_->ask(Kind::gauge, "body_memory_bytes", "Memory claimed by message bodies.", [this] {
         return std::vector<Sample>{{{}, static_cast<double>(bodies_.used())}};
     });
@@ -104,10 +120,17 @@ void Server::register_gauges() {
     metrics_->ask(
         Kind::gauge, "certificate_expiry_timestamp_seconds", "When a certificate ends.", [this] {
             std::vector<Sample> out;
-            for (const net::CertificateInfo& one : current_.get()->tls->certificates()) {
-                out.push_back(
-                    {{{"certificate", one.file}},
-                     std::chrono::duration<double>(one.not_after.time_since_epoch()).count()});
+            const auto add = [&out](const std::string& file, auto ends) {
+                out.push_back({{{"certificate", file}},
+                               std::chrono::duration<double>(ends.time_since_epoch()).count()});
+            };
+            const SnapshotPtr now = current_.get();
+            for (const net::CertificateInfo& one : now->tls->certificates())
+                add(one.file, one.not_after);
+            if (const auto* authority = now->tls->authority()) {
+                const config::External& external = now->config->auth.external;
+                if (const auto ends = authority->ca_ends()) add(external.ca, *ends);
+                if (const auto ends = authority->crl_ends()) add(external.crl, *ends);
             }
             return out;
         });
@@ -169,20 +192,26 @@ void Server::look_after_alerts() {
 
 void Server::look_after_certificates() {
     const auto now = std::chrono::system_clock::now();
-    for (const net::CertificateInfo& one : current_.get()->tls->certificates()) {
-        const bool soon = one.not_after - now < certificate_warning;
-        if (!soon) continue;
-        const auto left =
-            std::chrono::duration_cast<std::chrono::hours>(one.not_after - now).count();
+    const auto look = [&](const std::string& file, std::chrono::system_clock::time_point ends) {
+        if (ends - now >= certificate_warning) return;
+        const auto left = std::chrono::duration_cast<std::chrono::hours>(ends - now).count();
         events_->emit(event::AlertRaised{
             .kind = "certificate_expiring",
-            .subject = one.file,
-            .text = left < 0 ? one.file + " has expired"
-                             : fmt::format("{} ends in {} hours", one.file, left),
+            .subject = file,
+            .text =
+                left < 0 ? file + " has expired" : fmt::format("{} ends in {} hours", file, left),
             .action = "renew it; it is read again by itself",
             .fields = {{"expires", std::to_string(std::chrono::duration_cast<std::chrono::seconds>(
-                                                      one.not_after.time_since_epoch())
+                                                      ends.time_since_epoch())
                                                       .count())}}});
+    };
+    const SnapshotPtr snapshot = current_.get();
+    for (const net::CertificateInfo& one : snapshot->tls->certificates())
+        look(one.file, one.not_after);
+    if (const auto* authority = snapshot->tls->authority()) {
+        const config::External& external = snapshot->config->auth.external;
+        if (const auto ends = authority->ca_ends()) look(external.ca, *ends);
+        if (const auto ends = authority->crl_ends()) look(external.crl, *ends);
     }
 }
 

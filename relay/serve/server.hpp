@@ -46,6 +46,8 @@ struct BoundSockets {
 [[nodiscard]] constexpr std::uint64_t journal_floor(std::uint64_t spool_reserve) {
     return spool_reserve * 2;
 }
+/// Passwords have a verifier for SCRAM-SHA-1 where it is offered.
+[[nodiscard]] auth::ScramSha1 scram_sha1_of(const config::Config& config);
 [[nodiscard]] event::LogTarget log_target(const config::LogTarget& target);
 
 /// The composition root of `serve`: owns every object, and the order in which they start and stop.
@@ -115,6 +117,7 @@ class Server {
     std::unique_ptr<auth::PasswordMemory> passwords_;
     std::unique_ptr<auth::SaslServer> sasl_;
     std::unique_ptr<auth::AuthPool> auth_pool_;
+    std::unique_ptr<BackendDesk> backend_;  ///< Null: passwords are in the store.
     std::shared_ptr<const auth::AccountStore::Listener> subscription_;
     policy::LoginGuard guard_;
     std::unique_ptr<GuardFile> guard_file_;

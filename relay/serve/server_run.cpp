@@ -69,6 +69,7 @@ int Server::run() {
 
     for (const auto& thread : threads_) thread->join();
     auth_pool_->stop();
+    const bool hangs = backend_ && !backend_->stop();
     offload_.join();
     runner_ready_.store(nullptr);
     spool_->stop();
@@ -78,6 +79,8 @@ int Server::run() {
     events_->log(event::Level::info, "serve", "stopped");
     recorder_->stop();
     log_->stop();
+    // What a back-end keeps from ending uses the store, and a thread cannot be ended from outside.
+    if (hangs) ::_exit(0);
     return 0;
 }
 
@@ -189,6 +192,7 @@ awaitable<void> Server::housekeeping() {
         wall = wall_now;
         steady = steady_now;
         look_after_alerts();
+        if (backend_) backend_->look_after();
         if (++ticks % 6 == 0) {  // twice a minute
             (void)co_await net::offload(
                 offload_, [this] { return accounts_->flush(known_since()).has_value(); });
@@ -336,6 +340,7 @@ admin::ReloadOutcome Server::reload_on_house() {
     const config::Config& now = *loaded.config;
     bodies_.set_limit(now.resources.body_memory);
     accounts_->set_iterations(now.auth.scram_iterations);
+    accounts_->set_scram_sha1(scram_sha1_of(now));
     log_->set_level(now.log.level);
     spool_->set_reserve(now.spool.reserve);
     recorder_->set_keep_free(journal_floor(now.spool.reserve));
@@ -379,6 +384,10 @@ void Server::watch_certificates() {
     for (const config::Certificate& one : current_.get()->config->tls.all()) {
         files.push_back(one.certificate);
         files.push_back(one.key);
+    }
+    const config::External& external = current_.get()->config->auth.external;
+    for (const std::string& file : {external.ca, external.crl}) {
+        if (!file.empty()) files.push_back(file);
     }
     watch_->set(std::move(files));
 }

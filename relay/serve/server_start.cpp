@@ -17,9 +17,11 @@
 #include "auth/error.hpp"
 #include "auth/key_file.hpp"
 #include "proto/ref.hpp"
+#include "relay/config/backend.hpp"
 #include "relay/net/offload.hpp"
 #include "relay/process/privileges.hpp"
 #include "relay/process/version.hpp"
+#include "relay/serve/elsewhere.hpp"
 #include "relay/serve/server.hpp"
 
 namespace postern::relay {
@@ -57,6 +59,10 @@ std::size_t threads_of(const config::Config& config) {
 
 }  // namespace
 
+auth::ScramSha1 scram_sha1_of(const config::Config& config) {
+    return config.offers("SCRAM-SHA-1") ? auth::ScramSha1::kept : auth::ScramSha1::left_out;
+}
+
 event::LogTarget log_target(const config::LogTarget& target) {
     event::LogTarget out;
     out.path = target.path;
@@ -84,6 +90,7 @@ Server::Server(ServeOptions options, process::Notifier notifier)
 Server::~Server() = default;
 
 Started Server::start() {
+    auth::bound_waiting(elsewhere_settings(*config_));
     // As many descriptors as we may have: each connection takes one.
     if (rlimit files{};
         ::getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
@@ -259,17 +266,27 @@ Started Server::open_accounts() {
     auth::StoreSettings settings;
     settings.path = state / "accounts.db";
     settings.iterations = config_->auth.scram_iterations;
+    settings.scram_sha1 = scram_sha1_of(*config_);
     auto store = auth::AccountStore::open(std::move(settings));
     if (!store) return store.error().text;
     accounts_ = std::move(*store);
     auto key = auth::load_or_make_key(state / "keys" / "fake_salt.key", auth::system_random());
     if (!key) return key.error().text;
     passwords_ = std::make_unique<auth::PasswordMemory>();
-    auto sasl =
-        auth::SaslServer::start({}, *accounts_, *passwords_, auth::FakeVerifiers(std::move(*key)));
+    auth::SaslSettings sasl_settings;
+    sasl_settings.elsewhere = elsewhere_settings(*config_);
+    auto sasl = auth::SaslServer::start(std::move(sasl_settings), *accounts_, *passwords_,
+                                        auth::FakeVerifiers(std::move(*key)));
     if (!sasl) return sasl.error().text;
     sasl_ = std::move(*sasl);
     auth_pool_ = std::make_unique<auth::AuthPool>();
+    if (sasl_->passwords() != nullptr) {
+        backend_ = std::make_unique<BackendDesk>(
+            BackendDesk::Settings{.backend = std::string(config::name(config_->auth.backend)),
+                                  .timeout = config_->auth.options.timeout,
+                                  .connections = config_->auth.options.connections},
+            *events_);
+    }
 
     const auto now = std::chrono::system_clock::now();
     guard_.set(guard_settings(*config_));
@@ -412,7 +429,8 @@ void Server::make_services() {
         .connections = connections_,
         .sessions_made = sessions_made_,
         .by_listener = std::vector<std::atomic<std::int64_t>>(config_->server.listen.size()),
-        .make_ref = make_ref});
+        .make_ref = make_ref,
+        .backend = backend_.get()});
 }
 
 }  // namespace postern::relay

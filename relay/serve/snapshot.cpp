@@ -7,6 +7,8 @@
 
 #include <fmt/format.h>
 
+#include "relay/net/tls_files.hpp"
+
 namespace postern::relay {
 
 namespace {
@@ -135,7 +137,17 @@ boost::system::result<net::TlsServerPtr, std::string> load_tls(
     for (const config::Certificate& one : config.tls.all()) {
         files.push_back({one.certificate, one.key});
     }
-    auto tls = net::TlsServer::load(files, tickets);
+    std::shared_ptr<const auth::CertificateAuthority> authority;
+    if (const config::External& external = config.auth.external;
+        !external.ca.empty() && config.offers("EXTERNAL")) {
+        auto loaded = net::load_authority(external.ca, external.crl,
+                                          external.name == config::CertificateName::email
+                                              ? auth::NameFrom::email
+                                              : auth::NameFrom::common_name);
+        if (!loaded) return loaded.error().file + ": " + loaded.error().what;
+        authority = std::move(*loaded);
+    }
+    auto tls = net::TlsServer::load(files, tickets, std::move(authority));
     if (!tls) return tls.error().file + ": " + tls.error().what;
     return net::TlsServerPtr(*tls);
 }

@@ -304,7 +304,12 @@ awaitable<void> SessionDriver::write() {
 
 awaitable<void> SessionDriver::start_tls(net::TlsStart start) {
     stream_.set_deadline(handshake_patience);
-    const error_code error = co_await stream_.start_tls_server(snapshot_->tls, start);
+    mechanisms_ = snapshot_->config->mechanisms_of(snapshot_->config->server.listen[listener_]);
+    const auto external = std::ranges::find(mechanisms_, "EXTERNAL");
+    const error_code error = co_await stream_.start_tls_server(
+        snapshot_->tls, start,
+        external != mechanisms_.end() ? net::ClientCertificates::asked_for
+                                      : net::ClientCertificates::left_out);
     if (error) {
         services_.events.emit(event::TlsHandshake{.version = "", .result = "failed"});
         end_reason_ = "TLS: " + error.message();
@@ -316,8 +321,20 @@ awaitable<void> SessionDriver::start_tls(net::TlsStart start) {
     services_.events.emit(
         event::TlsHandshake{.version = info.version, .result = info.resumed ? "resumed" : "ok"});
     // Every TLS connection has the hash of our certificate to bind to, so -PLUS can always be
-    // served.
-    mechanisms_ = snapshot_->config->auth.mechanisms;
+    // served; EXTERNAL only to those who have shown what could prove something.
+    if (external != mechanisms_.end()) {
+        certificate_ = stream_.client_certificate();
+        using Validity = auth::ClientCertificate::Validity;
+        if (certificate_ && certificate_->validity != Validity::good) {
+            services_.events.log(
+                event::Level::debug, "tls",
+                fmt::format("{}: the client's certificate {}", id_,
+                            certificate_->validity == Validity::expired ? "has expired"
+                                                                        : "is not valid yet"));
+            certificate_.reset();
+        }
+        if (!certificate_) mechanisms_.erase(external);
+    }
     scram_withheld_ = withholds_scram(snapshot_->config->auth, services_.accounts, mechanisms_);
     machine_->tls_started(scram_withheld_ ? without_scram(mechanisms_) : mechanisms_);
 }

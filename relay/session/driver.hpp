@@ -69,7 +69,7 @@ class SessionDriver {
     [[nodiscard]] bool still_stands(const auth::AccountRecord* now) const;
     [[nodiscard]] awaitable<result<auth::AccountPtr>> look_up(std::string name);
     [[nodiscard]] std::chrono::milliseconds rest_of_floor() const;
-    void login_unavailable(const std::string& why);
+    void login_unavailable(std::string_view why);
     void tell_login(bool ok, std::string result, const auth::Failure* failure);
 
     // login_alerts.cpp: what a right login has to tell
@@ -103,6 +103,7 @@ class SessionDriver {
     std::optional<proto::Session> machine_;
     std::vector<std::string> mechanisms_;  ///< Of this connection; EHLO may name fewer.
     bool scram_withheld_ = false;
+    std::optional<auth::ClientCertificate> certificate_;  ///< As shown, where it may log in.
     std::optional<std::string> tls_version_;
 
     net::BlockPtr block_;  ///< Being read into; shared with the body's slices.
@@ -119,7 +120,9 @@ class SessionDriver {
     Counts::Token by_account_;
     bool counted_ = false;
 
-    std::unique_ptr<auth::Exchange> exchange_;
+    std::shared_ptr<auth::Exchange>
+        exchange_;  ///< Shared with a question to another back-end that may outlive the session.
+    std::string_view unanswered_ = "overload";  ///< Why the last step came to nothing.
     std::optional<proto::Reply>
         farewell_;  ///< Of an AUTH that has failed: waits for the client's word to the challenge.
     std::string mechanism_;

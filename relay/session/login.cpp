@@ -69,9 +69,11 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
         if (binds) {
             context.bindings.tls_exporter = stream_.channel_binding_exporter();
             context.bindings.tls_server_end_point = stream_.channel_binding_server_end_point();
+            context.bindings.tls_unique = stream_.channel_binding_unique();
         }
         context.offered = machine_->mechanisms();
         if (snapshot_->tokens) context.tokens = snapshot_->tokens->authority();
+        context.certificate = certificate_;
         exchange_ = services_.sasl.begin(std::move(context));
     }
     if (!exchange_) {
@@ -87,7 +89,7 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
     }
     if (aborted_) co_return;
     if (!said) {
-        login_unavailable("overload");
+        login_unavailable(unanswered_);
         co_return;
     }
     if (auto* challenge = std::get_if<auth::Challenge>(&*said)) {
@@ -190,13 +192,22 @@ awaitable<bool> SessionDriver::on_auth_pool(auth::AuthPool::Priority priority,
     co_return done;
 }
 
-/// Runs one step on the auth pool. Unset: the pool is full, or it took too long.
+/// Runs one step on the auth pool, or where another back-end is asked. Unset: `unanswered_` says
+/// why.
 awaitable<std::optional<auth::StepResult>> SessionDriver::step(
     std::optional<proto::Secret> response) {
     std::optional<auth::StepResult> out;
     const auto priority = services_.guard.known_pair(source_, attempt_name_, clock::now())
                               ? auth::AuthPool::Priority::known
                               : auth::AuthPool::Priority::stranger;
+    if (services_.backend != nullptr && exchange_->asks_elsewhere()) {
+        check_began_ = clock::now();
+        auto answer = co_await services_.backend->step(exchange_, std::move(response), priority,
+                                                       pause_, [this] { return aborted_; });
+        unanswered_ = answer.why;
+        co_return std::move(answer.said);
+    }
+    unanswered_ = "overload";
     (void)co_await on_auth_pool(priority, [&] {
         check_began_ = clock::now();  // What it waited for its turn tells nothing.
         out = exchange_->step(response);
@@ -233,8 +244,20 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
                              "tries again: " +
                                  success.notice);
     }
-    const auto guard = attempt_.succeeded(clock::now(), credential_);
+    if (success.made) {
+        services_.events.log(event::Level::info, "auth",
+                             fmt::format("account {} was made at its first login by {}",
+                                         account_name_, services_.backend->backend()));
+    }
+    auto guard = attempt_.succeeded(clock::now(), credential_);
     attempt_ = {};
+    if (attempt_name_ != account_name_) {
+        // Whose a certificate is shows only now; the guard knows its account by its own name.
+        attempt_ =
+            services_.guard.attempt(source_, account_name_, guard_mode(account_), clock::now());
+        guard = attempt_.succeeded(clock::now(), credential_);
+        attempt_ = {};
+    }
     if (!account_ || account_->suspended) {
         tell_login(false, "failed", nullptr);
         account_name_.clear();
@@ -286,8 +309,10 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
         case Kind::unavailable:
             attempt_ = {};
             tell_login(false, "error", &failure);
-            services_.events.log(event::Level::error, "auth",
-                                 "logins cannot be judged: " + failure.detail);
+            // Of another back-end its alert tells.
+            services_.events.log(
+                services_.backend != nullptr ? event::Level::debug : event::Level::error, "auth",
+                "logins cannot be judged: " + failure.detail);
             machine_->auth_failed(
                 {454, "4.7.0", "authentication is not possible now, try again later", false});
             co_return;
@@ -348,7 +373,7 @@ std::chrono::milliseconds SessionDriver::rest_of_floor() const {
                     std::chrono::ceil<std::chrono::milliseconds>(left));
 }
 
-void SessionDriver::login_unavailable(const std::string& why) {
+void SessionDriver::login_unavailable(std::string_view why) {
     auth::Failure failure;
     failure.account = attempt_name_;
     failure.detail = why;

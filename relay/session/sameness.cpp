@@ -18,6 +18,8 @@ bool is_scram(std::string_view mechanism) noexcept {
 std::chrono::milliseconds failure_floor(const config::Auth& auth,
                                         const auth::AccountStore& accounts,
                                         std::string_view mechanism) {
+    const bool elsewhere = auth.backend != config::AuthBackend::embedded;
+    if (elsewhere && (takes_password(mechanism) || is_scram(mechanism))) return auth.failure_floor;
     // The check of a hash takes what its rounds take; who has none costs a derivation.
     const bool work_tells = accounts.bare_crypts() > 0;
     return work_tells && takes_password(mechanism) ? auth.failure_floor
@@ -26,7 +28,8 @@ std::chrono::milliseconds failure_floor(const config::Auth& auth,
 
 bool withholds_scram(const config::Auth& auth, const auth::AccountStore& accounts,
                      const std::vector<std::string>& wanted) {
-    return !auth.scram_beside_crypt && accounts.bare_crypts() > 0 && takes_passwords(wanted);
+    return auth.backend == config::AuthBackend::embedded && !auth.scram_beside_crypt &&
+           accounts.bare_crypts() > 0 && takes_passwords(wanted);
 }
 
 bool takes_passwords(const std::vector<std::string>& mechanisms) noexcept {

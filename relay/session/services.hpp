@@ -25,6 +25,7 @@
 #include "relay/net/task_group.hpp"
 #include "relay/net/tls.hpp"
 #include "relay/oauth/token_keys.hpp"
+#include "relay/session/backend_desk.hpp"
 #include "relay/session/body_budget.hpp"
 #include "relay/session/counts.hpp"
 #include "relay/spool/spool.hpp"
@@ -44,7 +45,7 @@ struct Snapshot {
     net::TlsServerPtr tls;
     PathSetPtr paths;
     oauth::TokenKeysPtr tokens;  ///< Null: OAUTHBEARER and XOAUTH2 are not offered.
-    geo::DatabasePtr geo;  ///< Null: none is configured.
+    geo::DatabasePtr geo;        ///< Null: none is configured.
 
     [[nodiscard]] const std::shared_ptr<const proto::SessionSettings>& settings_of(
         const config::Listen& listen) const noexcept {
@@ -92,6 +93,7 @@ struct Services {
     std::atomic<std::uint64_t>& sessions_made;
     std::vector<std::atomic<std::int64_t>> by_listener;  ///< Open connections of each listener.
     std::function<std::string()> make_ref;
+    BackendDesk* backend = nullptr;  ///< Null: passwords are in the store.
 };
 
 class SessionDriver;

@@ -1,7 +1,10 @@
 // What a client may send inside AUTH: PLAIN, LOGIN and SCRAM messages through our parsers, and
-// whole SCRAM exchanges through Cyrus. First octet: `P` a PLAIN message, `N` a name or password,
-// `S` and `B` two SCRAM messages parted by a line feed, without and with channel binding. Nothing
-// may succeed, and nothing foreign may look like our own failure.
+// whole SCRAM and EXTERNAL exchanges through Cyrus; certificates and revocation lists. First octet:
+// `P` a PLAIN message, `N` a name or password, `S`, `B` and `1` two SCRAM messages parted by a line
+// feed, by SHA-256 without and with channel binding and by SHA-1; `E` an EXTERNAL message, and
+// behind a line feed the name that a certificate has; `C` a certificate in PEM, `L` one of an
+// authority and revocation lists parted by a line with `=`. Nothing may succeed but Ann's own
+// certificate, and nothing foreign may look like our own failure.
 
 #include <cstdint>
 #include <cstdlib>
@@ -10,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#include "auth/certificate_authority.hpp"
 #include "auth/sasl_message.hpp"
 #include "auth/sasl_server.hpp"
 #include "auth/saslprep.hpp"
@@ -37,6 +41,7 @@ class Login {
         NewAccount ann;
         ann.name = "ann@example.net";
         ann.password = postern::proto::Secret("a password that no fuzzer finds");
+        store_->set_scram_sha1(ScramSha1::kept);
         require(store_->add(ann, Time{}).has_value());
         auto started_server = SaslServer::start({}, *store_, memory_, FakeVerifiers("key"));
         require(started_server.has_value());
@@ -63,6 +68,25 @@ class Login {
         require(!goes_on(exchange->step(postern::proto::Secret(final))));
     }
 
+    /// Under the name that an authority vouches for.
+    void external(std::string_view message, std::string_view name) {
+        ExchangeContext context;
+        context.mechanism = "EXTERNAL";
+        context.offered = SaslServer::mechanisms();
+        context.certificate.emplace().fingerprint = std::string(64, 'f');
+        if (well_formed(name)) context.certificate->name = name;
+        const auto exchange = server_->begin(std::move(context));
+        const auto said = exchange->name_in(std::nullopt);
+        require(said.has_value() && valid_utf8(*said));
+        const StepResult result = exchange->step(postern::proto::Secret(message));
+        if (const auto* const success = std::get_if<Success>(&result)) {
+            require(normalised_login(name) == "ann@example.net");
+            require(success->identity.authzid == "ann@example.net");
+            return;
+        }
+        require(!goes_on(result));
+    }
+
   private:
     static bool goes_on(const StepResult& result) {
         require(!std::holds_alternative<Success>(result));
@@ -80,6 +104,25 @@ class Login {
     PasswordMemory memory_;
     std::unique_ptr<SaslServer> server_;
 };
+
+void check_certificate(std::string_view pem) {
+    const auto read = read_certificate(pem, Time{});
+    if (!read) return;
+    require(read->fingerprint.size() == 64);
+    const auto again = read_certificate(read->pem, Time{});
+    require(again.has_value() && again->fingerprint == read->fingerprint);
+}
+
+void check_authority(std::string_view text) {
+    const std::size_t parted = text.find("\n=\n");
+    const std::string_view ca = text.substr(0, parted);
+    std::optional<std::string_view> lists;
+    if (parted != std::string_view::npos) lists = text.substr(parted + 3);
+    for (const NameFrom from : {NameFrom::email, NameFrom::common_name}) {
+        const auto made = CertificateAuthority::make(ca, lists, from);
+        if (made) require((*made)->ca_ends().has_value() || (*made)->unlisted() <= 1000);
+    }
+}
 
 void check_plain(std::string_view message) {
     const auto parsed = parse_plain(message);
@@ -121,6 +164,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             break;
         case 'B':
             login.scram("SCRAM-SHA-256-PLUS", first, final);
+            break;
+        case '1':
+            login.scram("SCRAM-SHA-1", first, final);
+            break;
+        case 'E':
+            login.external(first, final);
+            break;
+        case 'C':
+            check_certificate(text);
+            break;
+        case 'L':
+            check_authority(text);
             break;
         default:
             (void)parse_scram_first(text);

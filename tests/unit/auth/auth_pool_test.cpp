@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <latch>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -144,6 +145,61 @@ TEST_CASE("stop answers what waits, joins, and refuses what comes later") {
     CHECK(expired == 3);
     pool.stop();
     CHECK_FALSE(pool.submit(job([] {}, Priority::known)));
+}
+
+TEST_CASE(
+    "while every thread hangs nothing is taken, and when one is free again all is as before") {
+    std::atomic<std::chrono::steady_clock::duration> now{0s};
+    AuthPool::Settings settings;
+    settings.threads = 2;
+    settings.queue = 10;
+    settings.stuck_after = 5s;
+    settings.now = [&] { return std::chrono::steady_clock::time_point(now.load()); };
+    AuthPool pool(std::move(settings));
+    Plug first(pool);
+    now = 4s;
+    Plug second(pool);
+    std::atomic<int> ran{0};
+    now = 6s;  // The first hangs, the second may still answer.
+    CHECK(pool.submit(job([&] { ++ran; }, Priority::known)));
+    now = 10s;
+    CHECK_FALSE(pool.submit(job([&] { ++ran; }, Priority::known)));
+    CHECK_FALSE(pool.submit(job([&] { ++ran; }, Priority::stranger)));
+    second.pull();
+    while (ran != 1) std::this_thread::sleep_for(1ms);
+    while (!pool.submit(job([&] { ++ran; }, Priority::stranger))) std::this_thread::sleep_for(1ms);
+    first.pull();
+    while (ran != 2) std::this_thread::sleep_for(1ms);
+}
+
+TEST_CASE("a job that never ends does not keep a stop from returning, and is left behind") {
+    // Shared with the thread: the test ends before it.
+    const auto let_go = std::make_shared<std::latch>(1);
+    const auto ended = std::make_shared<std::latch>(1);
+    std::atomic<int> expired{0};
+    {
+        AuthPool pool(one_thread(10));
+        std::latch running(1);
+        AuthPool::Job hanging = job(
+            [&running, let_go, ended] {
+                running.count_down();
+                let_go->wait();
+                ended->count_down();
+            },
+            Priority::known);
+        REQUIRE(pool.submit(std::move(hanging)));
+        running.wait();
+        AuthPool::Job waiting = job([] { FAIL("must not run"); }, Priority::known);
+        waiting.expired = [&] { ++expired; };
+        REQUIRE(pool.submit(std::move(waiting)));
+        CHECK_FALSE(pool.stop_within(1ms));
+        CHECK(expired == 1);
+        CHECK_FALSE(pool.stop_within(1ms));
+    }
+    let_go->count_down();
+    ended->wait();
+    AuthPool idle(one_thread(10));
+    CHECK(idle.stop_within(20s));
 }
 
 TEST_CASE("many threads may submit at once") {

@@ -1,7 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "auth/digest.hpp"
 #include "auth/saslprep.hpp"
@@ -28,7 +32,40 @@ namespace postern::auth::test {
     return out;
 }
 
-/// The client's side of SCRAM-SHA-256 (RFC 5802 3, RFC 7677), written from the RFC and not from our
+/// The hash that a mechanism is named after.
+enum class ScramHash : std::uint8_t { sha256, sha1 };
+
+[[nodiscard]] inline const EVP_MD* md_of(ScramHash hash) {
+    return hash == ScramHash::sha1 ? EVP_sha1() : EVP_sha256();
+}
+[[nodiscard]] inline std::string hashed(ScramHash hash, std::string_view text) {
+    std::string out(EVP_MAX_MD_SIZE, '\0');
+    unsigned size = 0;
+    EVP_Digest(text.data(), text.size(), reinterpret_cast<unsigned char*>(out.data()), &size,
+               md_of(hash), nullptr);
+    out.resize(size);
+    return out;
+}
+[[nodiscard]] inline std::string mac(ScramHash hash, std::string_view key, std::string_view text) {
+    std::string out(EVP_MAX_MD_SIZE, '\0');
+    unsigned size = 0;
+    HMAC(md_of(hash), key.data(), static_cast<int>(key.size()),
+         reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+         reinterpret_cast<unsigned char*>(out.data()), &size);
+    out.resize(size);
+    return out;
+}
+[[nodiscard]] inline std::string salted_password(ScramHash hash, std::string_view password,
+                                                 std::string_view salt, unsigned iterations) {
+    std::string out(static_cast<std::size_t>(EVP_MD_get_size(md_of(hash))), '\0');
+    PKCS5_PBKDF2_HMAC(password.data(), static_cast<int>(password.size()),
+                      reinterpret_cast<const unsigned char*>(salt.data()),
+                      static_cast<int>(salt.size()), static_cast<int>(iterations), md_of(hash),
+                      static_cast<int>(out.size()), reinterpret_cast<unsigned char*>(out.data()));
+    return out;
+}
+
+/// The client's side of SCRAM (RFC 5802 3, RFC 7677), written from the RFC and not from our
 /// server. What is public may be set to a lie before it is sent.
 struct ScramClient {
     std::string name;
@@ -39,6 +76,7 @@ struct ScramClient {
     std::string first_bare{};
     std::string server_first{};
     std::string expected_signature{};
+    ScramHash hash = ScramHash::sha256;
 
     [[nodiscard]] std::string first() {
         std::string escaped;
@@ -65,14 +103,13 @@ struct ScramClient {
         const std::string without_proof = "c=" + base64(gs2 + binding) + ",r=" + full_nonce;
         const std::string auth_message = first_bare + "," + server_first + "," + without_proof;
         const std::string prepared = saslprep(password, PrepUse::query).value_or(password);
-        const Digest salted = pbkdf2_sha256(prepared, salt, iterations);
-        Digest proof = hmac_sha256(view(salted), "Client Key");
-        const Digest stored = sha256(view(proof));
-        const Digest signature = hmac_sha256(view(stored), auth_message);
-        for (std::size_t i = 0; i < proof.size(); ++i) proof[i] ^= signature[i];
-        const Digest server_key = hmac_sha256(view(salted), "Server Key");
-        expected_signature = base64(view(hmac_sha256(view(server_key), auth_message)));
-        return without_proof + ",p=" + base64(view(proof));
+        const std::string salted = salted_password(hash, prepared, salt, iterations);
+        std::string proof = mac(hash, salted, "Client Key");
+        const std::string signature = mac(hash, hashed(hash, proof), auth_message);
+        for (std::size_t i = 0; i < proof.size(); ++i)
+            proof[i] = static_cast<char>(proof[i] ^ signature[i]);
+        expected_signature = base64(mac(hash, mac(hash, salted, "Server Key"), auth_message));
+        return without_proof + ",p=" + base64(proof);
     }
 
     [[nodiscard]] std::string field(char key) const {

@@ -52,6 +52,20 @@ TEST_CASE("what needs a restart is named, all else is classed by when it takes e
     CHECK(all[3].reload == Reload::connection);
 }
 
+TEST_CASE("another back-end, or another way to it, needs a restart") {
+    const auto sasldb = [](const std::string& more) {
+        return config(least + "[auth]\nbackend = \"sasldb\"\n" + more);
+    };
+    const std::string options = "[auth.options]\n";
+    CHECK(needing_restart(differences(*config(least), *sasldb(""))) ==
+          std::vector<std::string>{"auth.backend"});
+    CHECK(needing_restart(differences(
+              *sasldb(options + "sasldb_path = \"/a\"\ntimeout = \"1s\"\nconnections = 1\n"),
+              *sasldb(options + "sasldb_path = \"/b\"\ntimeout = \"2s\"\nconnections = 2\n"))) ==
+          std::vector<std::string>{"auth.options.timeout", "auth.options.connections",
+                                   "auth.options.sasldb_path"});
+}
+
 TEST_CASE("a changed secret is a difference, and an added upstream is one") {
     const auto one = config(least + "username = \"u\"\npassword_file = \"/pw\"\n");
     const auto two = config(least + "username = \"u\"\npassword_file = \"/pw2\"\n");

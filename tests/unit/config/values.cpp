@@ -220,11 +220,11 @@ TEST_CASE("the sample file is the defaults, and its keys all exist") {
         std::vector<std::string> examples;
         for (const Difference& d : differences(*sample.config, *full.config))
             examples.push_back(d.key);
-        CHECK(examples ==
-              std::vector<std::string>{"server.admin", "server.user", "server.contact",
-                                       "tls.certificates", "auth.oauth.issuer",
-                                       "auth.oauth.audience", "auth.oauth.jwks", "upstream.0.ca",
-                                       "upstream.0.username", "upstream.0.password"});
+        CHECK(examples == std::vector<std::string>{
+                              "server.admin", "server.user", "server.contact", "tls.certificates",
+                              "auth.oauth.issuer", "auth.oauth.audience", "auth.oauth.jwks",
+                              "auth.external.ca", "auth.external.crl", "upstream.0.ca",
+                              "upstream.0.username", "upstream.0.password"});
     }
 }
 
@@ -252,6 +252,79 @@ jwks = ")" + jwks + "\"\n");
     CHECK(place("http://localhost/k").port == 80);
     CHECK(place("keys.json") == KeySetPlace{"", "", 443, "", false, "/etc/keys.json"});
     CHECK_FALSE(load(least).config->takes_tokens());
+}
+
+TEST_CASE("a listener may offer mechanisms of its own, in place of the list for all") {
+    const auto loaded = load(R"([server]
+hostname = "smtp.example.net"
+listen = ["[::]:587 starttls", "[::]:465 tls mechanisms=external+PLAIN+plain", "[::]:2587 starttls mechanisms=LOGIN"]
+)" + least.substr(least.find("[tls]")));
+    REQUIRE(messages(loaded) == std::vector<std::string>());
+    const Config& c = *loaded.config;
+    CHECK(c.mechanisms_of(c.server.listen[0]) == c.auth.mechanisms);
+    CHECK(c.mechanisms_of(c.server.listen[1]) == std::vector<std::string>{"EXTERNAL", "PLAIN"});
+    CHECK(c.mechanisms_of(c.server.listen[2]) == std::vector<std::string>{"LOGIN"});
+    CHECK(c.offers("EXTERNAL"));
+    CHECK(c.offers("SCRAM-SHA-256"));
+    CHECK_FALSE(c.offers("SCRAM-SHA-1"));
+    // Where every listener has its own, the list for all is nobody's.
+    const auto own = load(R"([server]
+hostname = "smtp.example.net"
+listen = ["[::]:465 tls mechanisms=PLAIN"]
+)" + least.substr(least.find("[tls]")));
+    REQUIRE(own.config);
+    CHECK_FALSE(own.config->offers("SCRAM-SHA-256"));
+}
+
+TEST_CASE("a back-end has its options, and offers what it can serve where nothing else is named") {
+    World world;
+    world.files["/etc/secret"] = "s3cret\n";
+    const auto loaded = load(least + R"([auth]
+backend = "sql"
+[auth.options]
+timeout = "2s"
+connections = 3
+sql_engine = "pgsql"
+sql_hostnames = "/run/postgresql,db.example.net:5433"
+sql_user = "postern"
+sql_passwd_file = "secret"
+sql_database = "mail"
+sql_select = "SELECT p FROM u WHERE n = '%u' AND d = '%r'"
+sql_usessl = true
+sasldb_path = "/etc/sasldb2"
+)",
+                             world);
+    REQUIRE(messages(loaded) == std::vector<std::string>());
+    const Auth& auth = loaded.config->auth;
+    CHECK(auth.backend == AuthBackend::sql);
+    CHECK(auth.options.timeout == 2s);
+    CHECK(auth.options.connections == 3);
+    CHECK(auth.options.sql_engine == SqlEngine::pgsql);
+    CHECK(auth.options.sql_hostnames == "/run/postgresql,db.example.net:5433");
+    CHECK(auth.options.sql_user == "postern");
+    CHECK(auth.options.sql_passwd.reveal() == "s3cret");
+    CHECK(auth.options.sql_database == "mail");
+    CHECK(auth.options.sql_usessl);
+    CHECK(loaded.config->notices ==
+          std::vector<std::string>{
+              "/etc/p.toml:20: auth.options.sasldb_path: has no effect: it is of the back-end "
+              "\"sasldb\", and auth.backend is \"sql\""});
+
+    struct Row {
+        const char* backend;
+        std::vector<std::string> mechanisms;
+    };
+    const std::vector<std::string> plain{"PLAIN", "LOGIN"};
+    const std::vector<std::string> all{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"};
+    for (const Row& row : {Row{"embedded", all}, Row{"saslauthd", plain}, Row{"sasldb", all}}) {
+        const auto one = load(least + "[auth]\nbackend = \"" + row.backend + "\"\n");
+        REQUIRE(messages(one) == std::vector<std::string>());
+        CHECK(one.config->auth.mechanisms == row.mechanisms);
+        CHECK(one.config->auth.options.saslauthd_path == "/run/saslauthd/mux");
+    }
+    const auto named = load(least + "[auth]\nbackend = \"saslauthd\"\nmechanisms = [\"LOGIN\"]\n");
+    REQUIRE(messages(named) == std::vector<std::string>());
+    CHECK(named.config->auth.mechanisms == std::vector<std::string>{"LOGIN"});
 }
 
 TEST_CASE("keys of a later version are taken, have no effect and are named") {

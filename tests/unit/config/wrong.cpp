@@ -65,15 +65,50 @@ TEST_CASE("a fault behind the least file names line, key, what is wrong and what
          "d)"},
         {"[message]\ntrace_retention = 2026-01-01",
          "9: message.trace_retention: expected a duration like \"20s\", not a date or time"},
-        {"[auth]\nbackend = \"saslauthd\"",
-         "9: auth.backend: \"saslauthd\" belongs to a later version; this one knows \"embedded\""},
-        {"[auth]\nmechanisms = [\"PLAIN\", \"SCRAM-SHA-1\"]",
-         "9: auth.mechanisms: \"SCRAM-SHA-1\" belongs to a later version; this one knows "
-         "\"SCRAM-SHA-256-PLUS\", "
-         "\"SCRAM-SHA-256\", \"PLAIN\", \"LOGIN\", \"OAUTHBEARER\" or \"XOAUTH2\""},
+        {"[auth]\nbackend = \"pam\"",
+         "9: auth.backend: \"pam\" is not \"embedded\", \"saslauthd\", \"sasldb\", \"ldapdb\" or "
+         "\"sql\""},
+        {"[auth]\nbackend = \"saslauthd\"\nmechanisms = [\"PLAIN\", \"SCRAM-SHA-256\"]",
+         "10: auth.mechanisms: \"SCRAM-SHA-256\" cannot be served by the back-end \"saslauthd\", "
+         "which never shows what it needs; write \"PLAIN\" or \"LOGIN\""},
+        {"[auth]\nbackend = \"saslauthd\"\n[auth.options]\ntimeout = \"0s\"",
+         "11: auth.options.timeout: \"0s\" is not between 100ms and 1m"},
+        {"[auth]\nbackend = \"saslauthd\"\n[auth.options]\nconnections = 0",
+         "11: auth.options.connections: 0 is no whole number from 1 to 256"},
+        {"[auth]\nbackend = \"saslauthd\"\n[auth.options]\nsaslauthd_pth = \"/x\"",
+         "11: auth.options.saslauthd_pth: unknown key; did you mean saslauthd_path?"},
+        {"[auth]\nbackend = \"ldapdb\"\n[auth.options]\nldapdb_mech = \"EXTERNAL\"",
+         "10: auth.options.ldapdb_uri: not set; write where the server is, like \"ldapi:///\" or "
+         "\"ldaps://ldap.example.net\""},
+        {"[auth]\nbackend = \"ldapdb\"\n[auth.options]\nldapdb_uri = \"ldapi:///\"",
+         "10: auth.options.ldapdb_mech: not set; write how to log in there, like \"EXTERNAL\" or "
+         "\"DIGEST-MD5\""},
+        {"[auth]\nbackend = \"sql\"\n[auth.options]\nsql_engine = \"oracle\"\n"
+         "sql_database = \"d\"\nsql_select = \"SELECT p FROM u WHERE n = '%u'\"",
+         "11: auth.options.sql_engine: \"oracle\" is not \"pgsql\", \"mysql\" or \"sqlite3\""},
+        {"[auth]\nbackend = \"sql\"\n[auth.options]\nsql_engine = \"pgsql\"\n"
+         "sql_database = \"d\"",
+         "10: auth.options.sql_select: not set; write the query for a password, like \"SELECT "
+         "password FROM users WHERE name = '%u' AND domain = '%r'\""},
+        {"[auth]\nbackend = \"sql\"\n[auth.options]\nsql_engine = \"pgsql\"\n"
+         "sql_database = \"d\"\nsql_select = \"SELECT p FROM u\"",
+         "13: auth.options.sql_select: asks for nobody; write '%u' where the name's local part "
+         "belongs and '%r' where its domain does"},
+        {"[auth]\nbackend = \"sql\"\n[auth.options]\nsql_engine = \"pgsql\"\n"
+         "sql_database = \"d\"\nsql_select = \"SELECT '%u'\"\nsql_hostnames = \"a,\"",
+         "14: auth.options.sql_hostnames: \"a,\" is no list of hosts; write them with commas and "
+         "without spaces, like \"db1.example.net:5432,db2.example.net\""},
+        {"[auth]\nbackend = \"sql\"\n[auth.options]\nsql_engine = \"pgsql\"\n"
+         "sql_database = \"d\"\nsql_select = \"SELECT '%u'\"\nsql_passwd_file = \"/gone\"",
+         "14: auth.options.sql_passwd_file: cannot read /gone: No such file or directory"},
         {"[auth]\nmechanisms = [\"NTLM\"]",
-         "9: auth.mechanisms: \"NTLM\" is not \"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\", \"PLAIN\", "
-         "\"LOGIN\", \"OAUTHBEARER\" or \"XOAUTH2\""},
+         "9: auth.mechanisms: \"NTLM\" is not "
+         "\"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\", \"SCRAM-SHA-1\", \"PLAIN\", "
+         "\"LOGIN\", \"EXTERNAL\", \"OAUTHBEARER\" or \"XOAUTH2\""},
+        {"[auth]\nmechanisms = [\"SCRAM-SHA-1-PLUS\"]",
+         "9: auth.mechanisms: \"SCRAM-SHA-1-PLUS\" is not "
+         "\"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\", \"SCRAM-SHA-1\", \"PLAIN\", "
+         "\"LOGIN\", \"EXTERNAL\", \"OAUTHBEARER\" or \"XOAUTH2\""},
         {"[auth.oauth]\nissuer = \"\"",
          "9: auth.oauth.issuer: is empty; write something, or leave it out"},
         {"[auth.oauth]\njwks = \"http://a.example/jwks\"",
@@ -93,7 +128,8 @@ TEST_CASE("a fault behind the least file names line, key, what is wrong and what
          "9: auth.oauth.jwks: \"https://a.example/jw ks\" holds what no URL may; write one like "
          "\"https://a.example/jwks\""},
         {"[auth.oauth]\njwks = 7",
-         "9: auth.oauth.jwks: expected a URL like \"https://a.example/jwks\", or a file, not a whole "
+         "9: auth.oauth.jwks: expected a URL like \"https://a.example/jwks\", or a file, not a "
+         "whole "
          "number"},
         {"[auth]\nmechanisms = \"XOAUTH2\"\noauth = { issuer = \"i\", audience = \"a\" }",
          "10: auth.oauth.jwks: not set, but OAUTHBEARER or XOAUTH2 is offered; write where the "
@@ -104,6 +140,11 @@ TEST_CASE("a fault behind the least file names line, key, what is wrong and what
         {"[auth]\nmechanisms = \"OAUTHBEARER\"\noauth = { jwks = \"k\", issuer = \"i\" }",
          "10: auth.oauth.audience: not set, but OAUTHBEARER or XOAUTH2 is offered; write whom the "
          "tokens are for, as they say it in aud"},
+        {"[auth.external]\nname = \"uid\"",
+         "9: auth.external.name: \"uid\" is not \"email\" or \"cn\""},
+        {"[auth.external]\ncrl = \"/c.crl\"",
+         "9: auth.external.crl: lists what an authority has revoked, and auth.external.ca names "
+         "none; set it, or leave this out"},
         {"[auth]\nmechanisms = []",
          "9: auth.mechanisms: no mechanism; write at least one, like \"PLAIN\", or leave the key "
          "out"},
@@ -212,16 +253,28 @@ TEST_CASE("a fault of [server] names its line") {
         {"listen = [\"0.0.0.0:587 starttls tls\"]",
          "2: server.listen: \"0.0.0.0:587 starttls tls\" has both starttls and tls; write one of "
          "them"},
-        {"listen = [\"0.0.0.0:587 starttls mechanisms=PLAIN\"]",
-         "2: server.listen: \"0.0.0.0:587 starttls mechanisms=PLAIN\" \"mechanisms=PLAIN\" belongs "
-         "to a later version; this one knows starttls, tls, proxy, devices, name=N"},
         {"listen = [\"0.0.0.0:587 starttls name=a\", \"0.0.0.0:25 starttls devices name=a\"]",
          "2: server.listen: listener \"a\" is for devices and shares its name with 0.0.0.0:587, "
          "which is not; give one of them another by name=N"},
+        {"listen = [\"0.0.0.0:587 starttls devices mechanisms=PLAIN\"]",
+         "2: server.listen: listener \"587\" is for devices, where nobody logs in; leave "
+         "mechanisms= out"},
         {"listen = [\"0.0.0.0:587 starttls loud\"]",
          "2: server.listen: \"0.0.0.0:587 starttls loud\" does not know the word \"loud\"; the "
          "words are starttls, tls, "
-         "proxy, devices, name=N"},
+         "proxy, devices, name=N, mechanisms=A+B"},
+        {"listen = [\"0.0.0.0:587 starttls mechanisms=PLAIN+NTLM\"]",
+         "2: server.listen: \"0.0.0.0:587 starttls mechanisms=PLAIN+NTLM\" names \"NTLM\", which "
+         "is not \"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\", \"SCRAM-SHA-1\", \"PLAIN\", "
+         "\"LOGIN\", \"EXTERNAL\", \"OAUTHBEARER\" or \"XOAUTH2\""},
+        {"listen = [\"0.0.0.0:587 starttls mechanisms=\"]",
+         "2: server.listen: \"0.0.0.0:587 starttls mechanisms=\" names \"\", which is not "
+         "\"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\", \"SCRAM-SHA-1\", \"PLAIN\", "
+         "\"LOGIN\", \"EXTERNAL\", \"OAUTHBEARER\" or \"XOAUTH2\""},
+        {"listen = [\"0.0.0.0:587 starttls mechanisms=PLAIN+\"]",
+         "2: server.listen: \"0.0.0.0:587 starttls mechanisms=PLAIN+\" names \"\", which is not "
+         "\"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\", \"SCRAM-SHA-1\", \"PLAIN\", "
+         "\"LOGIN\", \"EXTERNAL\", \"OAUTHBEARER\" or \"XOAUTH2\""},
         {"listen = []",
          "2: server.listen: no listener; write one like \"[::]:587 starttls\", or leave the key "
          "out"},

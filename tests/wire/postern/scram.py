@@ -1,4 +1,4 @@
-"""The client side of SCRAM-SHA-256 and -PLUS (RFC 5802, 7677, 9266), to be led astray by tests."""
+"""The client side of SCRAM with its -PLUS (RFC 5802, 7677, 9266), to be led astray by tests."""
 
 from __future__ import annotations
 
@@ -35,15 +35,20 @@ def server_end_point(sock: ssl.SSLSocket) -> bytes:
     return hashlib.sha256(certificate).digest()
 
 
-def _hmac(key: bytes, text: bytes) -> bytes:
-    return hmac.new(key, text, "sha256").digest()
+def tls_unique(sock: ssl.SSLSocket) -> bytes:
+    """The channel binding `tls-unique`; Python gives it of full and of resumed sessions."""
+    binding = sock.get_channel_binding("tls-unique")
+    assert binding
+    return binding
 
 
 class Scram:
-    """One exchange. `flag` is the GS2 flag: `n`, `y` or `p=NAME`; `binding` the channel's data."""
+    """One exchange. `flag` is the GS2 flag: `n`, `y` or `p=NAME`; `binding` the channel's data; `hash_name`
+    the mechanism's hash as hashlib calls it."""
 
     def __init__(self, user: str, password: str, *, flag: str = "n", binding: bytes = b"",
-                 authorize: str = "") -> None:
+                 authorize: str = "", hash_name: str = "sha256") -> None:
+        self._hash = hash_name
         name = user.replace("=", "=3D").replace(",", "=2C")
         self._password = password.encode()
         self._header = f"{flag},{'a=' + authorize if authorize else ''},"
@@ -52,6 +57,9 @@ class Scram:
         self._bare = f"n={name},r={self._nonce}"
         self._signature = b""
 
+    def _hmac(self, key: bytes, text: bytes) -> bytes:
+        return hmac.new(key, text, self._hash).digest()
+
     def first(self) -> str:
         return self._header + self._bare
 
@@ -59,14 +67,14 @@ class Scram:
         fields = dict(part.split("=", 1) for part in server_first.split(","))
         assert fields["r"].startswith(self._nonce) and fields["r"] != self._nonce
         salt, rounds = base64.b64decode(fields["s"]), int(fields["i"])
-        salted = hashlib.pbkdf2_hmac("sha256", self._password, salt, rounds)
-        client_key = _hmac(salted, b"Client Key")
+        salted = hashlib.pbkdf2_hmac(self._hash, self._password, salt, rounds)
+        client_key = self._hmac(salted, b"Client Key")
         channel = b64(self._header.encode() + self._binding)
         without = f"c={channel},r={fields['r']}"
         signed = f"{self._bare},{server_first},{without}".encode()
         proof = bytes(a ^ b for a, b in zip(
-            client_key, _hmac(hashlib.sha256(client_key).digest(), signed)))
-        self._signature = _hmac(_hmac(salted, b"Server Key"), signed)
+            client_key, self._hmac(hashlib.new(self._hash, client_key).digest(), signed)))
+        self._signature = self._hmac(self._hmac(salted, b"Server Key"), signed)
         return f"{without},p={b64(proof)}"
 
     def server_is_right(self, server_final: str) -> bool:
@@ -80,7 +88,8 @@ def login(client: Client, user: str, password: str, *, mechanism: str = "SCRAM-S
         flag = "p=tls-exporter" if mechanism.endswith("-PLUS") else "n"
     if binding is None:
         binding = tls_exporter(client.sock) if flag == "p=tls-exporter" else b""
-    exchange = Scram(user, password, flag=flag, binding=binding)
+    hash_name = "sha1" if "SHA-1" in mechanism else "sha256"
+    exchange = Scram(user, password, flag=flag, binding=binding, hash_name=hash_name)
     if initial:
         reply = client.ask(f"AUTH {mechanism} {b64(exchange.first())}")
     else:

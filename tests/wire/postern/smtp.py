@@ -152,6 +152,9 @@ class Client:
         assert reply.code == 220, reply
         self.handshake()
 
+    def auth_external(self, authorize: str = "") -> Reply:
+        return self.ask(f"AUTH EXTERNAL {b64(authorize) or '='}")
+
     def auth_plain(self, user: str, password: str, authorize: str = "") -> Reply:
         return self.ask("AUTH PLAIN " + b64(f"{authorize}\0{user}\0{password}"))
 
