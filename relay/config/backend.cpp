@@ -129,6 +129,9 @@ void finish_backend(Auth& auth, const KeysGiven& keys) {
         needs("ldapdb_uri",
               "not set; write where the server is, like \"ldapi:///\" or "
               "\"ldaps://ldap.example.net\"");
+        needs("ldapdb_id",
+              "not set; write our own name there, with EXTERNAL, too: it is looked up to tell a "
+              "user who is not there from a server that is ill");
         needs("ldapdb_mech",
               "not set; write how to log in there, like \"EXTERNAL\" or "
               "\"DIGEST-MD5\"");
