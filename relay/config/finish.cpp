@@ -173,12 +173,6 @@ class Finish {
                 "lists what an authority has revoked, and auth.external.ca names none; set it, or "
                 "leave this out");
         }
-        for (const Listen& listen : c_.server.listen) {
-            for (const std::string& mechanism : listen.mechanisms) {
-                const std::string why = why_not_served(c_.auth.backend, mechanism);
-                if (!why.empty()) fault("server.listen", why);
-            }
-        }
         finish_backend(
             c_.auth, c_.server.listen,
             {.given = [this](std::string_view key) { return given(key); },
