@@ -241,8 +241,8 @@ TEST_CASE("Cyrus without its plug-ins is a fault with the package's name") {
     const test::Scratch scratch;
     const auto store = test::open_store(test::settings_at(scratch / "accounts.db"));
     PasswordMemory memory;
-    const auto server =
-        SaslServer::start({.plugins = scratch / "nothing", .elsewhere = {}}, *store, memory, FakeVerifiers("key"));
+    const auto server = SaslServer::start({.plugins = scratch / "nothing", .elsewhere = {}}, *store,
+                                          memory, FakeVerifiers("key"));
     REQUIRE_FALSE(server.has_value());
     CHECK(server.error().code == AuthError::mechanism_missing);
     CHECK(server.error().text.find("libsasl2-modules") != std::string::npos);
