@@ -163,7 +163,7 @@ LoginGuard::Standing LoginGuard::Impl::of_account(const Account& account, Tick n
     out.failures = account.score.now(now);
     out.delay = delay_of(out.failures, account_delay_from);
     out.until = account.score.until(account_delay_from, now);
-    if (const Tick next = account.answers.earliest(now); account.crowded() && next > now) {
+    if (const Tick next = account.answers.earliest(now); account.crowded && next > now) {
         const auto held = std::chrono::ceil<std::chrono::milliseconds>(TickSpan(next - now));
         out.delay = std::min(std::max(out.delay, held), milliseconds(longest_delay));
         out.until = std::max(*out.until, time_of(next));
@@ -202,7 +202,7 @@ void LoginGuard::Impl::each_standing(Tick now, Seen&& seen) const {
         {
             const std::scoped_lock lock(names[i]->mutex);
             names[i]->accounts.for_each([&](const Account& a) {
-                const bool held = a.crowded() && a.answers.earliest(now) > now;
+                const bool held = a.crowded && a.answers.earliest(now) > now;
                 if (a.score.now(now) >= account_delay_from || held)
                     seen(Table::account, a.key, [&] { return of_account(a, now); });
             });

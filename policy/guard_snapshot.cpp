@@ -326,6 +326,9 @@ bool LoginGuard::load(std::string_view saved, std::chrono::milliseconds elapsed,
         Account& a = impl_->account(shard, key, name, tick);
         a.score = score_of(one.weight, most_weight);
         a.sources.bits = one.sources;
+        // Its first source had another hash: the next is taken for a second one.
+        a.crowded = a.sources.set() > 1;
+        a.first_source = a.sources.set() > 0 ? 2 : 0;
         for (std::size_t n = 0; n < account_answers; ++n) {
             const std::uint64_t ago = static_cast<std::uint64_t>(one.answers[n]) + passed;
             a.answers.at[n] =

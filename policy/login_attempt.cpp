@@ -23,7 +23,7 @@ Tick LoginGuard::Impl::account_hold(std::uint64_t account, Tick now) const {
     auto& shard = names_of(account);
     const std::scoped_lock lock(shard.mutex);
     const Account* const found = shard.accounts.find(account);
-    if (found == nullptr || !found->crowded()) return 0;
+    if (found == nullptr || !found->crowded) return 0;
     const Tick until = std::max(found->answers.earliest(now), found->probed_until);
     return until > now ? until : 0;
 }
@@ -32,7 +32,7 @@ void LoginGuard::Impl::probe_account(std::uint64_t account, Tick now) {
     auto& shard = names_of(account);
     const std::scoped_lock lock(shard.mutex);
     Account* const found = shard.accounts.find(account);
-    if (found != nullptr && found->crowded()) found->probed_until = now + ticks(account_probe);
+    if (found != nullptr && found->crowded) found->probed_until = now + ticks(account_probe);
 }
 
 bool LoginGuard::Attempt::exempt() const {
@@ -196,9 +196,9 @@ void LoginGuard::Attempt::judge_account(Judged& said, SteadyTime now) const {
     auto& shard = impl.names_of(account_key_);
     const std::scoped_lock lock(shard.mutex);
     Account& account = impl.account(shard, account_key_, account_, tick);
-    if (account.score.now(tick) < weight_new_secret) account.sources = {};
+    if (account.score.now(tick) < weight_new_secret) account.forget_sources();
     account.score.add(std::min(said.weight, weight_new_secret), tick);
-    if (said.stranger) account.sources.add(spread(source_key_ ^ impl.seed));
+    if (said.stranger) account.failed_from(spread(source_key_ ^ impl.seed));
     account.probed_until = 0;
     const double score = account.score.now(tick);
     said.counts.account_failures = score;
@@ -227,31 +227,38 @@ void LoginGuard::Attempt::judge_network(Judged& said, SteadyTime now) const {
     said.counts.spraying_failures = score;
 }
 
-/// When the answer may go: not too many a minute to one source, nor to strangers of one account.
+/// When the answer may go: not too many a minute to one source, nor to strangers of one account. In
+/// whole ticks, so that the turn is free when the answer has gone.
 void LoginGuard::Attempt::find_time(Judged& said, SteadyTime now) const {
     auto& impl = *guard_->impl_;
     auto& site = impl.site_of(source_key_);
     auto& shard = impl.names_of(account_key_);
-    SteadyTime due = now + said.delay;
+    const Tick latest = tick_of(now + longest_delay);
+    const bool at_once = said.delay == milliseconds{0};
+    const Tick due = at_once ? tick_of(now) : std::min(tick_after(now + said.delay), latest);
     const std::scoped_lock site_lock(site.mutex);
     Source& s = impl.source(site, source_key_, tick_of(now));
-    Tick earliest = s.answers.earliest(tick_of(due), answer_interval, answer_burst);
+    Tick when = s.answers.earliest(due, answer_interval, answer_burst);
     const std::scoped_lock name_lock(shard.mutex);
     Account* const account =
         said.stranger && !account_exempt() ? shard.accounts.find(account_key_) : nullptr;
-    if (account != nullptr && account->crowded())
-        earliest = std::max(earliest, account->answers.earliest(tick_of(due)));
-    if (earliest > tick_of(due)) due = time_of(earliest);
-    said.delay = std::chrono::ceil<milliseconds>(due - now);
-    if (said.delay > longest_delay) {
+    if (account != nullptr && account->crowded)
+        when = std::max(when, account->answers.earliest(due));
+    said.withheld = when > latest;
+    if (said.withheld) {
         said.delay = longest_delay;
-        said.withheld = true;
+        when = tick_after(now + longest_delay);
     } else {
-        s.answers.take(tick_after(now + said.delay), answer_interval);
-        if (account != nullptr) account->answers.take(tick_after(now + said.delay));
+        if (at_once && when == due) {
+            when = tick_after(now);
+        } else {
+            said.delay = std::chrono::ceil<milliseconds>(time_of(when) - now);
+        }
+        s.answers.take(when, answer_interval);
+        if (account != nullptr) account->answers.take(when);
     }
     if (said.stranger && said.delay > milliseconds{0} && mode_ == Mode::enforce)
-        s.busy_until = std::max(s.busy_until, tick_after(now + said.delay));
+        s.busy_until = std::max(s.busy_until, when);
 }
 
 LoginGuard::FailureAnswer LoginGuard::Attempt::failed(std::optional<std::uint64_t> secret_hash,

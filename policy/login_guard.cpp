@@ -30,6 +30,12 @@ std::uint32_t label_hash(std::string_view label) {
 }
 
 std::string guarded_name(std::string_view account) {
+    // Nearly all names come normalised: what is of these alone is its own normal form.
+    const bool plain = account.size() <= longest_name && std::ranges::all_of(account, [](char c) {
+                           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
+                                  c == '@' || c == '-' || c == '_' || c == '+';
+                       });
+    if (plain) return std::string(account);
     std::string name = proto::normalised_address(account.substr(0, longest_address));
     if (name.size() <= longest_name) return name;
     return fmt::format("{}~{:016x}", name.substr(0, name_kept), fnv(name));

@@ -20,6 +20,10 @@ namespace postern::policy::guard {
 
 inline constexpr std::size_t shard_count = 64;
 
+[[nodiscard]] inline std::uint32_t half(std::uint64_t key) {
+    return static_cast<std::uint32_t>(key >> 32U);
+}
+
 /// What failed from one source: of accounts that never logged in from there.
 struct Source {
     SourceKey key = 0;
@@ -106,10 +110,21 @@ struct Account {
     Score score;
     AnswerWindow answers;  // to sources that it never used
     Tick probed_until = 0;
-    Sketch<2> sources;  // those that it never used
+    std::uint32_t first_source = 0;  // a hash; 0: none
+    bool crowded = false;            // more than one source that it never used fails on it
+    Sketch<2> sources;               // those
 
-    /// More than one stranger fails on it.
-    [[nodiscard]] bool crowded() const { return sources.set() > 1; }
+    void failed_from(std::uint64_t source) {
+        sources.add(source);
+        const std::uint32_t short_hash = half(source) | 1U;
+        if (first_source == 0) first_source = short_hash;
+        crowded = crowded || first_source != short_hash;
+    }
+    void forget_sources() {
+        sources = {};
+        first_source = 0;
+        crowded = false;
+    }
     [[nodiscard]] std::int64_t worth(Tick now) const {
         return static_cast<std::int64_t>(score.now(now) * 4) +
                (now < answers.earliest(now) ? 1 : 0);
@@ -128,9 +143,6 @@ struct Subject {
     std::string text;
 };
 
-[[nodiscard]] inline std::uint32_t half(std::uint64_t key) {
-    return static_cast<std::uint32_t>(key >> 32U);
-}
 [[nodiscard]] inline std::int32_t second_of(SteadyTime t) {
     const auto count = std::chrono::floor<seconds>(t.time_since_epoch()).count();
     return static_cast<std::int32_t>(std::clamp<std::int64_t>(count, INT32_MIN / 2, INT32_MAX / 2));
