@@ -128,29 +128,34 @@ class AuxpropBackend final : public PasswordBackend {
     }
 
     [[nodiscard]] BackendAnswer look(const std::string& address) const {
+        BackendAnswer answer;
         Look look{settings_.kind, false, false, {}};
+        const int code = ask(address, look, &answer);
+        if (code == SASL_OK) return answer;
+        if (is_absent(code, look)) {
+            answer.kind = Kind::failed;
+        } else {
+            answer.detail = why(code, look);
+        }
+        return answer;
+    }
+
+    /// Looks a user up, and leaves his password with `answer` where one is asked for.
+    [[nodiscard]] static int ask(const std::string& name, Look& look, BackendAnswer* answer) {
         const std::array<sasl_callback_t, 3> callbacks = {{
             {SASL_CB_GETOPT, as_callback(get_option), &look},
             {SASL_CB_LOG, as_callback(hear_log), &look},
             {SASL_CB_LIST_END, nullptr, nullptr},
         }};
-        BackendAnswer answer;
         sasl_conn_t* connection = nullptr;
         if (sasl_server_new("smtp", "postern", nullptr, nullptr, nullptr, callbacks.data(), 0,
-                            &connection) != SASL_OK) {
-            answer.detail = "Cyrus SASL: out of memory";
-            return answer;
-        }
-        // It looks the user up and leaves what it found with the connection.
-        const int code = sasl_user_exists(connection, nullptr, nullptr, address.c_str());
-        if (code == SASL_OK) {
-            take_password(connection, answer);
-        } else if (is_absent(code, look)) {
-            answer.kind = Kind::failed;
-        }
-        if (answer.kind == Kind::error && answer.detail.empty()) answer.detail = why(code, look);
+                            &connection) != SASL_OK)
+            return SASL_NOMEM;
+        // What it finds stays with the connection.
+        const int code = sasl_user_exists(connection, nullptr, nullptr, name.c_str());
+        if (code == SASL_OK && answer != nullptr) take_password(connection, *answer);
         sasl_dispose(&connection);
-        return answer;
+        return code;
     }
 
     static void take_password(sasl_conn_t* connection, BackendAnswer& answer) {
@@ -168,8 +173,14 @@ class AuxpropBackend final : public PasswordBackend {
     }
 
     [[nodiscard]] bool is_absent(int code, const Look& look) const {
-        // An LDAP server refuses to speak for somebody whom it does not know.
-        if (code == SASL_BADAUTH) return settings_.kind == "ldapdb";
+        if (settings_.kind == "ldapdb" && (code == SASL_FAIL || code == SASL_BADAUTH)) {
+            // An LDAP server refuses to speak for whom it does not know, and the plug-in has the
+            // same word for that and for all sorts of trouble. Where the server still speaks for
+            // ourselves it was the user.
+            Look control{settings_.kind, false, false, {}};
+            const int ours = ask(settings_.ourselves, control, nullptr);
+            return ours == SASL_OK || ours == SASL_NOUSER;
+        }
         if (code != SASL_NOUSER) return false;
         if (settings_.kind == "sql") return look.nothing_there;
         // Cyrus takes a file that is not there for one without users.
@@ -189,6 +200,8 @@ class AuxpropBackend final : public PasswordBackend {
         }
         if (settings_.kind == "sql" && code == SASL_NOUSER)
             return "the query of auth.options.sql_select failed";
+        if (settings_.kind == "ldapdb" && (code == SASL_FAIL || code == SASL_BADAUTH))
+            return "the LDAP server lets auth.options.ldapdb_id neither in nor speak for itself";
         return fmt::format("Cyrus SASL, {}: {}", settings_.kind,
                            sasl_errstring(code, nullptr, nullptr));
     }

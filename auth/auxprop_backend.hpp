@@ -13,7 +13,9 @@ namespace postern::auth {
 struct AuxpropSettings {
     std::string kind;         ///< sasldb ldapdb sql: Cyrus' plug-in, which the library has loaded.
     std::string only_domain;  ///< Users of others are nobody; empty: the store looks at the domain.
-    std::string file;  ///< sasldb: where it is, for telling an absent one from an absent user.
+    std::string file;       ///< sasldb: where it is, for telling an absent one from an absent user.
+    std::string ourselves;  ///< ldapdb: our own name there, for telling a server that knows nobody
+                            ///< from one that is ill.
     std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
 };
 

@@ -62,6 +62,7 @@ std::unique_ptr<Elsewhere> make_elsewhere(const ElsewhereSettings& settings, Sas
     }
     AuxpropSettings auxprop;
     auxprop.kind = settings.kind;
+    auxprop.ourselves = option(settings, "ldapdb_id");
     auxprop.file = option(settings, "sasldb_path");
     // A query that does not ask for the domain has one user of a name for all domains.
     if (settings.kind == "sql" && !option(settings, "sql_select").contains("%r"))

@@ -26,10 +26,10 @@ constexpr std::chrono::minutes crowd_span{10};
 /// Networks that the account did not use before these minutes.
 constexpr std::uint32_t crowd = 5;
 /// Weights as the guard counts them, less what decays meanwhile: five wrong passwords, or three
-/// accounts tried, from that source; ten wrong passwords on that account, from wherever.
+/// accounts tried, from that source; six wrong passwords on that account, from wherever.
 constexpr double many_of_source = 5.5;
 constexpr double many_of_pair = 4.5;
-constexpr double many_of_account = 9.0;
+constexpr double many_of_account = 5.5;
 
 /// Longer ago than anything that is asked for.
 constexpr SteadyTime long_ago = SteadyTime::min();

@@ -141,10 +141,10 @@ Exit warn_if_unasked(const Context& context, Exit exit) {
     if (exit != Exit::done) return exit;
     const config::ConfigPtr config = context.load(config::Need::a_file);
     if (config && config->auth.backend != config::AuthBackend::embedded) {
-        context.out.note(fmt::format(
-            "postern: auth.backend is {}: the password is kept, and nobody is asked for "
-            "it; set it there",
-            config::name(config->auth.backend)));
+        context.out.note(
+            fmt::format("postern: auth.backend is {}: this password is kept and never asked for; "
+                        "set it in the back-end",
+                        config::name(config->auth.backend)));
     }
     return exit;
 }

@@ -58,14 +58,17 @@ bool is_host_list(std::string_view hosts) {
     }
 }
 
-void mechanisms(Auth& auth, const KeysGiven& keys) {
-    if (!keys.given("auth.mechanisms")) {
-        auth.mechanisms = mechanisms_of(auth.backend);
-        return;
-    }
-    for (const std::string& mechanism : auth.mechanisms) {
-        if (const std::string why = why_not_served(auth.backend, mechanism); !why.empty())
-            keys.fault("auth.mechanisms", why);
+void look_at(const std::vector<std::string>& mechanisms, AuthBackend backend, const char* key,
+             const KeysGiven& keys) {
+    const std::vector<std::string> served = mechanisms_of(backend);
+    const std::vector<std::string_view> words(served.begin(), served.end());
+    for (const std::string& mechanism : mechanisms) {
+        if (needs_no_password(mechanism) || std::ranges::find(served, mechanism) != served.end())
+            continue;
+        keys.fault(key,
+                   fmt::format("{} cannot be served by the back-end {}, which never shows what "
+                               "it needs; write {}",
+                               quoted(mechanism), quoted(name(backend)), any_of(words)));
     }
 }
 
@@ -112,7 +115,7 @@ std::string why_not_served(AuthBackend backend, std::string_view mechanism) {
         quoted(mechanism), quoted(name(backend)), any_of(words));
 }
 
-void finish_backend(Auth& auth, const KeysGiven& keys) {
+void finish_backend(Auth& auth, const std::vector<Listen>& listeners, const KeysGiven& keys) {
     for (const Option& option : options) {
         if (option.backend == auth.backend || !keys.given(path(option.key))) continue;
         keys.notice(path(option.key),
@@ -120,7 +123,13 @@ void finish_backend(Auth& auth, const KeysGiven& keys) {
                                 quoted(name(option.backend)), quoted(name(auth.backend))));
     }
     if (auth.backend == AuthBackend::embedded) return;
-    mechanisms(auth, keys);
+    if (keys.given("auth.mechanisms")) {
+        look_at(auth.mechanisms, auth.backend, "auth.mechanisms", keys);
+    } else {
+        auth.mechanisms = mechanisms_of(auth.backend);
+    }
+    for (const Listen& listener : listeners)
+        look_at(listener.mechanisms, auth.backend, "server.listen", keys);
     const AuthOptions& o = auth.options;
     const auto needs = [&](std::string_view key, std::string_view text) {
         if (keys.strict && !keys.given(path(key))) keys.fault(path(key), std::string(text));
@@ -129,6 +138,9 @@ void finish_backend(Auth& auth, const KeysGiven& keys) {
         needs("ldapdb_uri",
               "not set; write where the server is, like \"ldapi:///\" or "
               "\"ldaps://ldap.example.net\"");
+        needs("ldapdb_id",
+              "not set; write our own name there, with EXTERNAL, too: it is looked up to tell a "
+              "user who is not there from a server that is ill");
         needs("ldapdb_mech",
               "not set; write how to log in there, like \"EXTERNAL\" or "
               "\"DIGEST-MD5\"");

@@ -28,7 +28,8 @@ struct KeysGiven {
 };
 
 /// Of [auth]: mechanisms that the back-end serves where none are named, and faults of those that it
-/// cannot; options that are missing or wrong, and notices of those that are another back-end's.
-void finish_backend(Auth& auth, const KeysGiven& keys);
+/// cannot, at a listener, too; options that are missing or wrong, and notices of those that are
+/// another back-end's.
+void finish_backend(Auth& auth, const std::vector<Listen>& listeners, const KeysGiven& keys);
 
 }  // namespace postern::relay::config

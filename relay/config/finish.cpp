@@ -180,15 +180,16 @@ class Finish {
             }
         }
         finish_backend(
-            c_.auth, {.given = [this](std::string_view key) { return given(key); },
-                      .fault = [this](std::string key,
-                                      std::string text) { fault(std::move(key), std::move(text)); },
-                      .notice =
-                          [this](const std::string& key, const std::string& text) {
-                              bool whole = false;
-                              r_.notice(deepest(key, whole)->where, key, text);
-                          },
-                      .strict = strict()});
+            c_.auth, c_.server.listen,
+            {.given = [this](std::string_view key) { return given(key); },
+             .fault = [this](std::string key,
+                             std::string text) { fault(std::move(key), std::move(text)); },
+             .notice =
+                 [this](const std::string& key, const std::string& text) {
+                     bool whole = false;
+                     r_.notice(deepest(key, whole)->where, key, text);
+                 },
+             .strict = strict()});
         oauth();
     }
 

@@ -74,6 +74,11 @@ boost::system::result<void, std::string> TokenKeys::read_file() {
     return {};
 }
 
+TokenKeys::Fetches TokenKeys::fetches() const {
+    const std::scoped_lock lock(mutex_);
+    return fetches_;
+}
+
 TokenKeys::time TokenKeys::next_fetch(time now) const {
     const std::scoped_lock lock(mutex_);
     return schedule_.next(now);
@@ -103,6 +108,7 @@ void TokenKeys::fetch_ended(time now, const std::string* body, std::string error
     {
         const std::scoped_lock lock(mutex_);
         failures = schedule_.failures();
+        ++(good ? fetches_.good : fetches_.failed);
         if (good) {
             schedule_.succeeded(now);
         } else {

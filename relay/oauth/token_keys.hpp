@@ -49,6 +49,13 @@ class TokenKeys {
     /// Reads the file and uses what is in it. Error: a sentence with the file; nothing changes.
     [[nodiscard]] boost::system::result<void, std::string> read_file();
 
+    struct Fetches {
+        std::uint64_t good = 0;
+        std::uint64_t failed = 0;
+    };
+    /// Since it was made.
+    [[nodiscard]] Fetches fetches() const;
+
     // The fetcher's side; one thread.
     [[nodiscard]] time next_fetch(time now) const;
     void fetch_began(time now);
@@ -67,6 +74,7 @@ class TokenKeys {
     auth::TokenAuthorityPtr authority_;
     mutable std::mutex mutex_;
     KeySchedule schedule_;
+    Fetches fetches_;
     std::vector<std::function<void(bool)>> waiting_;
     std::function<void()> wake_;
 };

@@ -96,19 +96,25 @@ void Server::register_gauges() {
     metrics_->ask(Kind::gauge, "login_delayed", "Connections that wait in delay.", [this] {
         return std::vector<Sample>{{{}, static_cast<double>(guard_.delayed())}};
     });
-    if (backend_) {
-        metrics_->ask(Kind::counter, "auth_backend_total", "Questions to a password back-end.",
-                      [this] {
-                          std::vector<Sample> out;
-                          for (std::size_t i = 0; i < BackendDesk::results; ++i) {
-                              const auto result = static_cast<BackendDesk::Result>(i);
-                              out.push_back({{{"backend", backend_->backend()},
-                                              {"result", std::string(BackendDesk::name(result))}},
-                                             static_cast<double>(backend_->count(result))});
-                          }
-                          return out;
-                      });
-    }
+    metrics_->ask(
+        Kind::counter, "auth_backend_total",
+        "Questions to a password back-end, and for the keys of tokens.", [this] {
+            std::vector<Sample> out;
+            for (std::size_t i = 0; backend_ && i < BackendDesk::results; ++i) {
+                const auto result = static_cast<BackendDesk::Result>(i);
+                out.push_back({{{"backend", backend_->backend()},
+                                {"result", std::string(BackendDesk::name(result))}},
+                               static_cast<double>(backend_->count(result))});
+            }
+            if (const oauth::TokenKeysPtr keys = current_.get()->tokens; keys && keys->by_url()) {
+                const oauth::TokenKeys::Fetches fetches = keys->fetches();
+                out.push_back(
+                    {{{"backend", "jwks"}, {"result", "ok"}}, static_cast<double>(fetches.good)});
+                out.push_back({{{"backend", "jwks"}, {"result", "error"}},
+                               static_cast<double>(fetches.failed)});
+            }
+            return out;
+        });
     metrics_->ask(Kind::gauge, "body_memory_bytes", "Memory claimed by message bodies.", [this] {
         return std::vector<Sample>{{{}, static_cast<double>(bodies_.used())}};
     });

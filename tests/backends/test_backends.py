@@ -191,6 +191,7 @@ def test_away(place: Place, server: Server, record_property: Row) -> None:
         assert heard.heading == UNAVAILABLE
         assert login(relay, BOB, "wrong").heading == UNAVAILABLE
         assert login(relay, ANN, ANNS).code == 235  # remembered
+        relay.wait_event("alert", lambda one: one["kind"] == "backend_down")
         assert len(alerts(relay, "firing")) == 1
         assert answered(relay, server, "error") >= 1
         assert relay.get("/readyz").status == 200
@@ -237,6 +238,33 @@ def test_the_relay_ends_while_a_question_hangs(place: Place, server: Server) -> 
             relay.stop()
     finally:
         server.thaw()
+
+
+def test_a_wrong_login_of_ours_is_not_held_against_anybody(place: Place, server: Server) -> None:
+    wrong = {"ldapdb": {"ldapdb_pw": "wrong"}, "sql": {"sql_passwd": "wrong"}}.get(server.backend)
+    if wrong is None:
+        pytest.skip("the relay has no login there")
+    relay = a_relay(place, server, **wrong)
+    for user, password in ((ANN, ANNS), (ANN, "wrong"), ("nobody@example.net", "wrong")):
+        assert login(relay, user, password).heading == UNAVAILABLE
+    assert answered(relay, server, "failed") == 0
+
+
+def test_a_query_that_fails_is_not_held_against_anybody(place: Place, server: Server) -> None:
+    if server.backend != "sql":
+        pytest.skip("it has no query")
+    relay = a_relay(place, server, sql_select="SELECT password FROM nothing WHERE name = '%u@%r'")
+    assert login(relay, ANN, ANNS).heading == UNAVAILABLE
+    assert login(relay, "nobody@example.net", "wrong").heading == UNAVAILABLE
+
+
+def test_a_query_without_a_domain_serves_our_own_alone(place: Place, server: Server) -> None:
+    if server.backend != "sql":
+        pytest.skip("it has no query")
+    relay = a_relay(place, server, sql_select="SELECT password FROM users WHERE name = '%u'")
+    assert login(relay, ANN, ANNS).code == 235
+    assert login(relay, "ann@other.example", ANNS).code == 535
+    assert [one["account"] for one in relay.cli_json("account", "list")] == [ANN]
 
 
 # --- names ---

@@ -16,11 +16,17 @@ MECHANISMS = ("OAUTHBEARER", "XOAUTH2")
 KEY = Key("site", "RS256")
 
 
+@pytest.fixture(params=MECHANISMS)
+def mechanism(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def site(place: Place) -> Iterator[Site]:
+def site(place: Place, mechanism: str) -> Iterator[Site]:
+    """Offers one mechanism alone: curl takes OAUTHBEARER where both are there, whatever it is told."""
     made = make_site(place)
     (place.folder / "keys.json").write_text(key_set(KEY))
-    made.relay.configure({"auth": {"mechanisms": list(MECHANISMS),
+    made.relay.configure({"auth": {"mechanisms": [mechanism],
                                    "oauth": {"issuer": ISSUER, "audience": AUDIENCE, "jwks": "keys.json"}}})
     made.relay.cli("reload")
     yield made
@@ -36,7 +42,6 @@ def logged_in_by(site: Site, mechanism: str) -> None:
 
 
 @pytest.mark.parametrize("tls", TLS)
-@pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_curl_by_token(site: Site, tls: str, mechanism: str) -> None:
     scheme = "smtp" if tls == "starttls" else "smtps"
     run(needs("curl"), "--silent", "--show-error", "--ssl-reqd", "--cacert", str(site.certificate.certificate),
@@ -47,7 +52,6 @@ def test_curl_by_token(site: Site, tls: str, mechanism: str) -> None:
     logged_in_by(site, mechanism)
 
 
-@pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_curl_by_a_wrong_token(site: Site, mechanism: str) -> None:
     with pytest.raises(AssertionError, match="curl: 67"):
         run(needs("curl"), "--silent", "--show-error", "--ssl-reqd", "--cacert", str(site.certificate.certificate),
@@ -59,18 +63,20 @@ def test_curl_by_a_wrong_token(site: Site, mechanism: str) -> None:
 
 
 @pytest.mark.parametrize("tls", TLS)
-@pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_msmtp_by_token(site: Site, tls: str, mechanism: str) -> None:
     program = needs("msmtp")
     if mechanism not in run(program, "--version").upper():
         pytest.skip(f"this msmtp has no {mechanism}")
+    # A line of its configuration has at most 500 characters.
+    token = site.folder / "token"
+    token.write_text(KEY.token(ANN) + "\n")
     config = site.folder / "msmtprc"
     config.write_text(f"""account default
 host {site.relay.host}
 port {site.port(tls)}
 from {ANN}
 user {ANN}
-passwordeval "printf %s {KEY.token(ANN)}"
+passwordeval "cat {token}"
 auth {mechanism.lower()}
 tls on
 tls_starttls {'on' if tls == 'starttls' else 'off'}
@@ -83,7 +89,6 @@ tls_trust_file {site.certificate.certificate}
 
 
 @pytest.mark.parametrize("tls", TLS)
-@pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_mutt_by_token(site: Site, tls: str, mechanism: str) -> None:
     rc = site.folder / "muttrc"
     scheme = "smtp" if tls == "starttls" else "smtps"

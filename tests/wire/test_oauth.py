@@ -227,7 +227,12 @@ def test_a_client_that_would_bind_is_refused(unguarded: Relay) -> None:
 def test_a_token_of_a_megabyte(unguarded: Relay) -> None:
     with unguarded.encrypted() as client:
         client.send(b"AUTH OAUTHBEARER " + b64(bearer("A" * (1 << 20))).encode() + b"\r\n")
-        assert client.reply().heading == "500 5.5.6"
+        assert client.reply().code == 500
+    for initial in (True, False):
+        with unguarded.encrypted() as client:
+            assert offer(client, bearer("A" * 9500), initial=initial).heading == "500 5.5.6"
+    with unguarded.encrypted() as client:
+        assert refused(client, bearer("A" * 8900)).heading == "535 5.7.8"
     with unguarded.encrypted() as client:
         assert offer(client, bearer(GOOD)).code == 235
 
@@ -304,6 +309,7 @@ def test_keys_are_fetched_by_https_and_used(site: Site) -> None:
     assert site.log_in().code == 235
     assert site.log_in(RSA).code == 235
     assert site.issuer.requests == ["/keys?v=1"]
+    assert site.relay.metrics().total("postern_auth_backend_total", backend="jwks", result="ok") == 1
 
 
 def test_a_rotated_key_is_fetched_when_a_token_names_it(place: Place, issuer: Issuer) -> None:

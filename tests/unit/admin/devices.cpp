@@ -78,7 +78,7 @@ TEST_CASE("what is wrong with a device is told with code and field") {
         {R"("kind":"device","source":"192.0.2.8/32","listener":"printers")", 409, "conflict",
          "source"},
         {R"("kind":"password","source":"192.0.2.9")", 400, "invalid", "source"},
-        {R"("source":"192.0.2.9","listener":"printers")", 400, "invalid", "listener"},
+        {R"("source":"192.0.2.9","listener":"printers")", 400, "invalid", "source"},
         {R"("kind":"wax")", 400, "invalid", "kind"},
     };
     for (const Wrong& wrong : table) {

@@ -322,6 +322,16 @@ sasldb_path = "/etc/sasldb2"
         CHECK(one.config->auth.mechanisms == row.mechanisms);
         CHECK(one.config->auth.options.saslauthd_path == "/run/saslauthd/mux");
     }
+    const auto wrong = load(
+        "[server]\nhostname = \"smtp.example.net\"\n"
+        "listen = [\"[::]:465 tls mechanisms=EXTERNAL+SCRAM-SHA-256\"]\n" +
+        least.substr(least.find("[tls]")) +
+        "[auth]\nbackend = \"ldapdb\"\n"
+        "options = { ldapdb_uri = \"ldapi:///\", ldapdb_id = \"p\", ldapdb_mech = \"PLAIN\" }\n");
+    CHECK(messages(wrong) ==
+          std::vector<std::string>{
+              "/etc/p.toml:3: server.listen: \"SCRAM-SHA-256\" cannot be served by the back-end "
+              "\"ldapdb\", which never shows what it needs; write \"PLAIN\" or \"LOGIN\""});
     const auto named = load(least + "[auth]\nbackend = \"saslauthd\"\nmechanisms = [\"LOGIN\"]\n");
     REQUIRE(messages(named) == std::vector<std::string>());
     CHECK(named.config->auth.mechanisms == std::vector<std::string>{"LOGIN"});

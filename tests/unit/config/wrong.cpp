@@ -77,10 +77,12 @@ TEST_CASE("a fault behind the least file names line, key, what is wrong and what
          "11: auth.options.connections: 0 is no whole number from 1 to 256"},
         {"[auth]\nbackend = \"saslauthd\"\n[auth.options]\nsaslauthd_pth = \"/x\"",
          "11: auth.options.saslauthd_pth: unknown key; did you mean saslauthd_path?"},
-        {"[auth]\nbackend = \"ldapdb\"\n[auth.options]\nldapdb_mech = \"EXTERNAL\"",
+        {"[auth]\nbackend = \"ldapdb\"\n[auth.options]\nldapdb_id = \"p\"\n"
+         "ldapdb_mech = \"EXTERNAL\"",
          "10: auth.options.ldapdb_uri: not set; write where the server is, like \"ldapi:///\" or "
          "\"ldaps://ldap.example.net\""},
-        {"[auth]\nbackend = \"ldapdb\"\n[auth.options]\nldapdb_uri = \"ldapi:///\"",
+        {"[auth]\nbackend = \"ldapdb\"\n[auth.options]\nldapdb_id = \"p\"\n"
+         "ldapdb_uri = \"ldapi:///\"",
          "10: auth.options.ldapdb_mech: not set; write how to log in there, like \"EXTERNAL\" or "
          "\"DIGEST-MD5\""},
         {"[auth]\nbackend = \"sql\"\n[auth.options]\nsql_engine = \"oracle\"\n"

@@ -118,6 +118,8 @@ TEST_CASE("one warning a series of failures, an alert from the third on, resolve
     CHECK(bench.told.count("alert backend_down https://a.example/jwks resolved") == 1);
     bench.fetch(start + 16min, one_key);
     CHECK(bench.told.count("resolved") == 1);
+    CHECK(bench.keys.fetches().good == 2);
+    CHECK(bench.keys.fetches().failed == 4);
     CHECK(bench.told.count("1 keys to check tokens with") == 1);  // The same ones are no news.
 }
 

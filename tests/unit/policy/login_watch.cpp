@@ -130,8 +130,8 @@ TEST_CASE("many failures before a success from a new source are told") {
         {after(0, 0), ""},
         {after(4.9, 0), ""},
         {after(5.9, 0), "failures"},
-        {after(0, 8), ""},
-        {after(0, 9.5), "failures"},
+        {after(0, 4.9), ""},
+        {after(0, 5.9), "failures"},
         {known(), ""},
         {after(50, 50, 0, true), ""},  // The owner, while others guess.
         {after(0, 5, 3.9, true), ""},
