@@ -95,6 +95,7 @@ class CsvParser final : public ImportParser {
         if (open_ || record_.size() > longest_import_record) {
             sink_.fault(begun_, "a quoted field has no end within 64 KiB", "a closing quote");
             given_up_ = true;
+            open_ = false;
             return drop();
         }
         record();

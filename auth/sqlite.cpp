@@ -170,7 +170,7 @@ boost::system::error_code copy_database(const std::filesystem::path& from,
                                         const std::filesystem::path& to,
                                         const std::function<bool()>& stopping) {
     constexpr std::chrono::milliseconds busy{5000};
-    constexpr int pages = 1024;  // A piece: 4 MiB
+    constexpr int pages = 256;  // A piece: 1 MiB
     const auto source = Database::open(from, busy);
     if (!source) return source.error();
     const auto target = Database::open(to, busy);
