@@ -114,7 +114,7 @@ class AuxpropBackend final : public PasswordBackend {
         return answer;
     }
 
-    /// Cyrus' sql plug-in loses 40 KB with each connection that fails: those must be few.
+    /// Cyrus' sql plug-in loses 22 KiB with each connection that fails: those must be few.
     void note(const BackendAnswer& answer) {
         const std::scoped_lock lock(mutex_);
         if (answer.kind != Kind::error) {
