@@ -62,7 +62,7 @@ CryptForm sha_form(std::string_view rest, std::size_t digits) noexcept {
         rest.remove_prefix(end + 1);
     }
     const std::size_t end = rest.find('$');
-    if (end == std::string_view::npos || end > longest_salt) return CryptForm::malformed;
+    if (end > longest_salt) return CryptForm::malformed;  // Or there is none.
     const std::string_view hash = rest.substr(end + 1);
     if (!std::ranges::all_of(rest.substr(0, end), is_salt_octet) || hash.size() != digits ||
         !all_digits64(hash))

@@ -47,7 +47,7 @@ class ImportSink {
 /// One format. Lines come without their ends, none longer than longest_import_record.
 class ImportParser {
   public:
-    explicit ImportParser(ImportSink& sink) : sink_(sink) {}
+    explicit ImportParser(ImportSink& into) : sink(into) {}
     virtual ~ImportParser() = default;
     ImportParser(const ImportParser&) = delete;
     ImportParser& operator=(const ImportParser&) = delete;
@@ -58,7 +58,7 @@ class ImportParser {
     virtual void end() {}
 
   protected:
-    ImportSink& sink_;
+    ImportSink& sink;
 };
 
 /// csv
