@@ -209,7 +209,9 @@ class AccountStore {
 
     // --- imports (import_reader.hpp) ---
     /// Makes verifiers of all cleartexts, on as many threads as there are cores, behind all others.
-    void derive(std::span<ImportedAccount> accounts) const;
+    /// False: broken off, for `stopping` (asked between two of them) said so.
+    [[nodiscard]] bool derive(std::span<ImportedAccount> accounts,
+                              const std::function<bool()>& stopping = {}) const;
     /// Adds a fault for each that is there already.
     [[nodiscard]] result<void> find_there(std::span<const ImportedAccount> accounts,
                                           ImportFaults& faults);

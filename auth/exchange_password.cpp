@@ -129,14 +129,15 @@ bool PasswordExchange::elsewhere_says(std::string_view password) {
     secret_hash_ = backend_.memory.secret_hash(
         name_.normalised.empty() ? name_.typed : name_.normalised, secret);
     const auto user = user_elsewhere();
-    if (!user || !prepared || prepared->empty()) return false;
-    // In clear as it was typed: what stands behind saslauthd may have hashed just that.
-    const BackendAnswer answer = backend_.elsewhere->passwords->check(*user, password);
-    if (hear(answer) && answer.kind == BackendAnswer::Kind::ok && have_account()) {
-        password_right_ = true;
-        if (!account_->suspended) backend_.memory.remember_elsewhere(*account_, secret);
+    if (user && prepared && !prepared->empty()) {
+        // In clear as it was typed: what stands behind saslauthd may have hashed just that.
+        const BackendAnswer answer = backend_.elsewhere->passwords->check(*user, password);
+        if (hear(answer) && answer.kind == BackendAnswer::Kind::ok && have_account()) {
+            password_right_ = true;
+            if (!account_->suspended) backend_.memory.remember_elsewhere(*account_, secret);
+        }
     }
-    wipe(prepared->data(), prepared->size());
+    if (prepared) wipe(prepared->data(), prepared->size());
     return password_right_;
 }
 

@@ -51,7 +51,7 @@ std::optional<StepResult> TokenExchange::quick(std::string_view message) {
     if (!parsed) return fail(Kind::malformed, "token message");
     if (!context_.tokens) return fail(Kind::unavailable, "no tokens are taken here");
     name_ = name_in_token(*parsed);
-    if (parsed->binds) return fail(Kind::bad_credentials, "channel binding without a mechanism");
+    if (parsed->binds) return refuse("channel binding without a mechanism");
     authzid_ = parsed->user;
     return remembered(parsed->token);
 }

@@ -105,7 +105,8 @@ result<std::uint64_t> AccountStore::count_bare_crypts(const std::filesystem::pat
     return static_cast<std::uint64_t>(*count);
 }
 
-void AccountStore::derive(std::span<ImportedAccount> accounts) const {
+bool AccountStore::derive(std::span<ImportedAccount> accounts,
+                          const std::function<bool()>& stopping) const {
     struct Work {
         ImportedAccount* account;
         Impl::Salting with;
@@ -116,19 +117,27 @@ void AccountStore::derive(std::span<ImportedAccount> accounts) const {
             open.push_back({&account, impl_->salting_of(nullptr, {})});
     }
     std::atomic<std::size_t> next{0};
+    std::atomic<bool> broken_off{false};
     const auto work = [&] {
         // Whoever logs in meanwhile goes first.
         constexpr int behind_others = 10;
         (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), behind_others);
         for (std::size_t i = next++; i < open.size(); i = next++) {
+            if (stopping && stopping()) {
+                broken_off = true;
+                return;
+            }
             ImportedProof& proof = open[i].account->proof;
             proof = make_prepared_verifier(std::get<CleartextProof>(proof).prepared.reveal(),
                                            std::move(open[i].with.salt), open[i].with.iterations);
         }
     };
-    std::vector<std::jthread> threads;
-    const std::size_t most = std::max(1U, std::thread::hardware_concurrency());
-    for (std::size_t i = 0; i < std::min(most, open.size()); ++i) threads.emplace_back(work);
+    {
+        std::vector<std::jthread> threads;
+        const std::size_t most = std::max(1U, std::thread::hardware_concurrency());
+        for (std::size_t i = 0; i < std::min(most, open.size()); ++i) threads.emplace_back(work);
+    }
+    return !broken_off;
 }
 
 result<void> AccountStore::find_there(std::span<const ImportedAccount> accounts,

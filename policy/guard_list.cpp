@@ -313,8 +313,14 @@ LoginGuard::Allow LoginGuard::allow(std::string_view subject) {
     return Allow::done;
 }
 
-double LoginGuard::failures_of(std::string_view subject, SteadyTime now) const {
-    const auto what = impl_->subject_of(subject);
+double LoginGuard::failures_of(Kind kind, std::string_view subject, SteadyTime now) const {
+    auto what = impl_->subject_of(subject);
+    if (what && kind == Kind::account && what->table != Table::account) {
+        *what = Subject{};
+        what->table = Table::account;
+        what->account = what->text = guarded_name(subject);
+        what->key = impl_->account_key(what->account);
+    }
     const auto standing = what ? impl_->standing(*what, tick_of(now)) : std::nullopt;
     return standing ? standing->failures : 0;
 }

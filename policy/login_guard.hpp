@@ -223,7 +223,8 @@ class LoginGuard {
     [[nodiscard]] Allow allow(std::string_view subject);
 
     /// What still counts against an account, a source or a network (decayed weight).
-    [[nodiscard]] double failures_of(std::string_view subject, SteadyTime now) const;
+    /// `kind`: what the subject is, though its text may look like something else.
+    [[nodiscard]] double failures_of(Kind kind, std::string_view subject, SteadyTime now) const;
 
     struct Stats {
         std::size_t sources = 0, pairs = 0, accounts = 0, delayed = 0;

@@ -28,8 +28,10 @@ struct ServeOptions {
 [[nodiscard]] std::vector<config::Finding> check_token_keys(const config::Config& config,
                                                             config::Reach reach);
 
-/// Looks at the devices in the account store and at login_guard.geoip for `postern check`; blocks.
+/// Looks at login_guard.geoip for `postern check`; blocks.
 [[nodiscard]] std::vector<config::Finding> check_logins(const config::Config& config);
+/// Looks at the devices in the account store: a part of check_accounts().
+[[nodiscard]] std::vector<config::Finding> check_devices(const config::Config& config);
 
 /// Tries to listen on each address of `server.listen` for `postern check`, unless a relay serves
 /// this state now.

@@ -124,6 +124,7 @@ struct Ports {
     /// is long.
     std::function<relay::backup::Outcome(const std::string& to)> backup;
     std::shared_ptr<ImportDesk> imports;  ///< Null: the API makes one.
+    std::function<bool()> stopping;       ///< The process ends; empty: it does not.
 };
 
 /// The admin API, free of any transport. Synchronous; it may block on files: never call it on a

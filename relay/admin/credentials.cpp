@@ -26,7 +26,7 @@ Json item(const Ports& ports, const auth::AccountView& view, const auth::Credent
     out["credential"] = text_or_null(c.name);
     out["account"] = view.account->name;
     out["kind"] = c.kind;
-    out["login"] = c.kind == auth::device_kind ? Json(nullptr)
+    out["login"] = c.kind != "password" ? Json(nullptr)
                    : c.name.empty()
                        ? Json(view.account->name)
                        : Json(fmt::format("{}{}{}", view.account->name, ports.separator(), c.name));

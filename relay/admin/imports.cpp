@@ -151,7 +151,9 @@ class ImportCall {
             return wrong_lines(file.reader.faults());
         for (const ImportedAccount& account : fresh) ++file.kinds.at(account.proof.index());
         // Part by part: each derivation takes most of a millisecond.
-        if (!file.dry_run && file.reader.faults().count() == 0) store_.derive(fresh);
+        if (!file.dry_run && file.reader.faults().count() == 0 &&
+            !store_.derive(fresh, ports_.stopping))
+            return not_ready("the relay is ending; import again when it runs");
         file.accounts.insert(file.accounts.end(), std::make_move_iterator(fresh.begin()),
                              std::make_move_iterator(fresh.end()));
         return {};

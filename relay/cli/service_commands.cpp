@@ -62,9 +62,14 @@ Exit check(Context& c, bool offline) {
     if (loaded.config && options.user_fault.empty()) {
         const auto& server = loaded.config->server;
         const auto choice = process::choose_user(server.user, server.state);
-        if (choice && process::become(choice->user))
+        if (choice && process::become(choice->user)) {
             std::ranges::move(c.programs.check_accounts(*loaded.config),
                               std::back_inserter(findings));
+        } else {
+            findings.push_back({"accounts", config::Status::warn,
+                                "were not looked at: cannot become the user that serve becomes",
+                                "run it as root or as that user"});
+        }
     }
     for (const config::Finding& finding : findings) print(c.out, finding);
     return config::any_failed(findings) ? Exit::refused : Exit::done;

@@ -104,17 +104,6 @@ std::vector<std::string> mechanisms_of(AuthBackend backend) {
     return Auth{}.mechanisms;
 }
 
-std::string why_not_served(AuthBackend backend, std::string_view mechanism) {
-    const std::vector<std::string> served = mechanisms_of(backend);
-    if (backend == AuthBackend::embedded || needs_no_password(mechanism) ||
-        std::ranges::find(served, mechanism) != served.end())
-        return {};
-    const std::vector<std::string_view> words(served.begin(), served.end());
-    return fmt::format(
-        "{} cannot be served by the back-end {}, which never shows what it needs; write {}",
-        quoted(mechanism), quoted(name(backend)), any_of(words));
-}
-
 void finish_backend(Auth& auth, const std::vector<Listen>& listeners, const KeysGiven& keys) {
     for (const Option& option : options) {
         if (option.backend == auth.backend || !keys.given(path(option.key))) continue;

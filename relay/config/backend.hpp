@@ -15,9 +15,6 @@ namespace postern::relay::config {
 /// The mechanisms of passwords that a back-end serves where none are named, best first.
 [[nodiscard]] std::vector<std::string> mechanisms_of(AuthBackend backend);
 
-/// Why a back-end cannot serve the mechanism, and what to write; empty: it can.
-[[nodiscard]] std::string why_not_served(AuthBackend backend, std::string_view mechanism);
-
 /// What finish() knows of the keys: whether one was given, and how to find fault with one, or to
 /// have something said of it.
 struct KeysGiven {

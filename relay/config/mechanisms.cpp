@@ -16,10 +16,6 @@ constexpr std::array<std::string_view, 8> known = {
 
 }  // namespace
 
-std::span<const std::string_view> known_mechanisms() noexcept {
-    return known;
-}
-
 std::string read_mechanism(std::string_view text, std::string& out) {
     std::string upper(text);
     for (char& c : upper) {

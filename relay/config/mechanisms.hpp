@@ -9,9 +9,6 @@ namespace postern::relay::config {
 // Login mechanisms as a configuration names them, in `auth.mechanisms` and behind `mechanisms=` of
 // a listener.
 
-/// Those that this version serves, best first.
-[[nodiscard]] std::span<const std::string_view> known_mechanisms() noexcept;
-
 /// Empty, and `out` the name as SASL writes it; else why not: "is not ...".
 [[nodiscard]] std::string read_mechanism(std::string_view text, std::string& out);
 

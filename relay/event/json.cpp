@@ -26,8 +26,9 @@ void write_alert_fields(JsonObject& json, const AlertRaised& e) {
     static constexpr std::array<std::string_view, 13> own{
         "t",     "event", "id",   "kind",   "severity", "subject", "state",
         "since", "count", "text", "action", "url",      "seq"};
-    static constexpr std::array<std::string_view, 6> numeric{"free_bytes", "age_s", "entries",
-                                                             "s",          "asn",   "networks"};
+    static constexpr std::array<std::string_view, 9> numeric{"free_bytes", "age_s",   "entries",
+                                                             "s",          "asn",     "networks",
+                                                             "failures",   "sources", "accounts"};
     for (const auto& [name, value] : e.fields) {
         if (!is_plain_name(name) || std::ranges::find(own, name) != own.end()) continue;
         std::int64_t number = 0;

@@ -83,7 +83,9 @@ void AttackAlerts::sweep(const policy::LoginGuard& guard,
         for (const auto& [key, attack] : attacks_) open.emplace_back(key, attack.raised_at);
     }
     for (const auto& [key, raised_at] : open) {
-        if (guard.failures_of(key.second, now) >= raised_at / 2) continue;
+        const auto which = key.first == account_attacked ? policy::LoginGuard::Kind::account
+                                                         : policy::LoginGuard::Kind::source;
+        if (guard.failures_of(which, key.second, now) >= raised_at / 2) continue;
         Attack ended;
         {
             const std::scoped_lock lock(mutex_);

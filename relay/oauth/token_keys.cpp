@@ -126,6 +126,24 @@ void TokenKeys::fetch_ended(time now, const std::string* body, std::string error
     for (const auto& done : waiting) done(good);
 }
 
+void TokenKeys::retire() {
+    std::vector<std::function<void(bool)>> waiting;
+    unsigned failures = 0;
+    {
+        const std::scoped_lock lock(mutex_);
+        failures = schedule_.failures();
+        waiting.swap(waiting_);
+        wake_ = nullptr;
+    }
+    if (failures >= KeySchedule::alarming) {
+        events_.emit(event::AlertRaised{.kind = "backend_down",
+                                        .subject = settings_.jwks.url,
+                                        .text = "no keys are fetched from there any more",
+                                        .resolved = true});
+    }
+    for (const auto& done : waiting) done(false);
+}
+
 void TokenKeys::use(auth::KeySetPtr keys) {
     const auth::KeySetPtr before = authority_->keys();
     if (!before || !before->same_as(*keys)) {

@@ -61,6 +61,8 @@ class TokenKeys {
     void fetch_began(time now);
     /// What came; null: nothing, and why.
     void fetch_ended(time now, const std::string* body, std::string error);
+    /// Nobody fetches for it any more: those that wait are let go, and its alert is taken back.
+    void retire();
     /// `wake` is called, from any thread, when a fetch is wanted at once.
     void on_wanted(std::function<void()> wake);
 

@@ -1,6 +1,7 @@
 // `postern check`: accounts that cannot log in as the configuration offers it.
 
 #include <algorithm>
+#include <iterator>
 
 #include <fmt/format.h>
 
@@ -9,7 +10,9 @@
 
 namespace postern::relay {
 
-std::vector<config::Finding> check_accounts(const config::Config& config) {
+namespace {
+
+std::vector<config::Finding> check_hashes(const config::Config& config) {
     // Others know the passwords then.
     if (config.auth.backend != config::AuthBackend::embedded) return {};
     const auto count = auth::AccountStore::count_bare_crypts(config.server.state + "/accounts.db");
@@ -37,6 +40,14 @@ std::vector<config::Finding> check_accounts(const config::Config& config) {
                         ? "auth.scram_beside_crypt = false, until each of them has logged in once"
                         : "each becomes fit for SCRAM when it logs in; see "
                           "auth.scram_beside_crypt"}};
+}
+
+}  // namespace
+
+std::vector<config::Finding> check_accounts(const config::Config& config) {
+    std::vector<config::Finding> out = check_hashes(config);
+    std::ranges::move(check_devices(config), std::back_inserter(out));
+    return out;
 }
 
 }  // namespace postern::relay

@@ -77,6 +77,11 @@ void check_devices(const config::Config& config, std::vector<Finding>& out) {
 std::vector<Finding> check_logins(const config::Config& config) {
     std::vector<Finding> out;
     check_geoip(config, out);
+    return out;
+}
+
+std::vector<Finding> check_devices(const config::Config& config) {
+    std::vector<Finding> out;
     check_devices(config, out);
     return out;
 }

@@ -15,6 +15,7 @@
 #include "auth/password_memory.hpp"
 #include "auth/sasl_server.hpp"
 #include "relay/admin/api.hpp"
+#include "relay/admin/imports.hpp"
 #include "relay/admin/server.hpp"
 #include "relay/delivery/runner.hpp"
 #include "relay/event/line_writer.hpp"
@@ -130,6 +131,7 @@ class Server {
     Current current_;
     std::shared_ptr<net::TicketKeys> tickets_;
     asio::io_context house_{1};
+    const std::shared_ptr<admin::ImportDesk> imports_ = std::make_shared<admin::ImportDesk>();
     asio::thread_pool offload_{4};
     std::unique_ptr<Delivery> delivery_;
     std::vector<std::unique_ptr<NetworkThread>> threads_;

@@ -193,7 +193,8 @@ awaitable<void> Server::housekeeping() {
         steady = steady_now;
         look_after_alerts();
         if (backend_) backend_->look_after();
-        if (++ticks % 6 == 0) {  // twice a minute
+        imports_->expire(wall_now);  // It may hold passwords.
+        if (++ticks % 6 == 0) {      // twice a minute
             (void)co_await net::offload(
                 offload_, [this] { return accounts_->flush(known_since()).has_value(); });
             co_await net::offload(offload_, [this] { attacks_->sweep(guard_, clock::now()); });
@@ -435,6 +436,8 @@ admin::Ports Server::admin_ports() {
                        .version = std::string(process::version()),
                        .commit = std::string(process::commit())});
     out.backup = [maker](const std::string& to) { return maker->make(to); };
+    out.imports = imports_;
+    out.stopping = [this] { return draining_.load(); };
     out.version = std::string(process::version());
     out.commit = std::string(process::commit());
     out.built = std::string(process::built());

@@ -15,6 +15,7 @@ void Server::tend_token_keys() {
     const bool fetched = keys && keys->by_url();
     if (key_fetcher_ && (!fetched || key_fetcher_->keys() != keys)) {
         key_fetcher_->stop();
+        key_fetcher_->keys()->retire();
         key_fetcher_.reset();
     }
     if (fetched && !key_fetcher_) {

@@ -21,6 +21,7 @@ constexpr std::chrono::seconds settled_for{5};
 /// waits no longer. The rest belongs to the session's thread.
 struct BackendDesk::Waiting {
     std::atomic<bool> over{false};
+    std::atomic<bool> begun{false};      ///< A thread has it.
     asio::steady_timer* wait = nullptr;  ///< Null: nobody waits.
     std::optional<auth::StepResult> said;
 };
@@ -66,6 +67,7 @@ awaitable<BackendDesk::Answer> BackendDesk::step(std::shared_ptr<auth::Exchange>
     job.priority = priority;
     job.run = [this, home, waiting, exchange = std::move(exchange),
                response = std::move(response)]() mutable {
+        waiting->begun.store(true);
         auth::StepResult said = exchange->step(response);
         const bool late = waiting->over.exchange(true);
         answered(late, exchange->heard_elsewhere(), said);
@@ -92,8 +94,10 @@ awaitable<BackendDesk::Answer> BackendDesk::step(std::shared_ptr<auth::Exchange>
             if (!waiting->said) co_await asio::post(home, asio::use_awaitable);
             continue;
         }
-        answer.why = late ? "timeout" : "closing";
-        if (late) tell(Result::timeout, "no answer in time");
+        // One that never came to be asked tells of a crowd, and not of the back-end.
+        const Result result = waiting->begun.load() ? Result::timeout : Result::overload;
+        answer.why = late ? name(result) : "closing";
+        if (late) tell(result, "no answer in time");
         break;
     }
     waiting->wait = nullptr;

@@ -221,7 +221,8 @@ void SessionDriver::tell_login(bool ok, std::string result, const auth::Failure*
     if (failure != nullptr) {
         told.known = failure->known;
         told.customer = failure->customer;
-        told.secret_hash = failure->secret_hash;
+        // Of a password: that of a token serves the guard alone.
+        if (mechanism_ == "PLAIN" || mechanism_ == "LOGIN") told.secret_hash = failure->secret_hash;
         if (told.result == "error" || failure->kind == auth::Failure::Kind::suspended)
             told.error = failure->detail;
     } else {

@@ -34,7 +34,7 @@ std::vector<ImportedAccount> read(std::string_view text) {
 /// What import_accounts says: "done", or the faults.
 std::string import_into(AccountStore& store, std::string_view text) {
     std::vector<ImportedAccount> accounts = read(text);
-    store.derive(accounts);
+    CHECK(store.derive(accounts));
     ImportFaults faults;
     const auto done = store.import_accounts(accounts, noon, faults);
     if (!done) return done.error().message();

@@ -277,8 +277,8 @@ TEST_CASE("an attack is told by its subject") {
     CHECK(counts.account.empty());
     CHECK(counts.spraying == "198.51.100.9");
     CHECK(counts.sprayed == 4);
-    CHECK(guard.failures_of(ann, now) > 6);
-    CHECK(guard.failures_of("198.51.100.9", now) > 6);
-    CHECK(guard.failures_of(ann, now + 1h) < 1);
-    CHECK(guard.failures_of("nobody@example.net", now) == 0);
+    CHECK(guard.failures_of(LoginGuard::Kind::account, ann, now) > 6);
+    CHECK(guard.failures_of(LoginGuard::Kind::source, "198.51.100.9", now) > 6);
+    CHECK(guard.failures_of(LoginGuard::Kind::account, ann, now + 1h) < 1);
+    CHECK(guard.failures_of(LoginGuard::Kind::account, "nobody@example.net", now) == 0);
 }
