@@ -28,7 +28,7 @@ class ExternalExchange final : public CyrusExchange {
         const ClientCertificate& shown = *context_.certificate;
         name_.typed = shown.name.value_or(subject_of(shown));
         // What the guard counts a failure for.
-        name_.normalised = shown.name ? normalised_login(*shown.name).value_or("") : name_.typed;
+        name_.normalised = shown.name ? asserted_login(*shown.name).value_or("") : name_.typed;
     }
 
   private:
@@ -80,9 +80,13 @@ result<std::optional<Identity::RestsOn>> ExternalExchange::find_account(std::str
     }
     why = shown.no_name.empty() ? "the certificate is nobody's" : std::string_view(shown.no_name);
     if (!shown.name) return std::optional<Identity::RestsOn>();
-    name_.normalised = normalised_login(*shown.name).value_or("");
+    name_.normalised = asserted_login(*shown.name).value_or("");
     if (!load_account()) return AuthError::store_io;
-    if (account_) return std::optional(Identity::RestsOn::account);
+    if (account_) {
+        // Not the first password: a right certificate forgives no guess of that.
+        credential_ = certificate_credential;
+        return std::optional(Identity::RestsOn::account);
+    }
     why = "there is no account of the certificate's name";
     return std::optional<Identity::RestsOn>();
 }

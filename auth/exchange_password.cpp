@@ -34,8 +34,7 @@ class PasswordExchange final : public CyrusExchange {
     }
 
     [[nodiscard]] std::optional<StepResult> remembered(std::string_view password);
-    [[nodiscard]] const Credential* hash_of(std::string_view typed,
-                                            std::string_view prepared) const;
+    [[nodiscard]] const Credential* hash_of(std::string_view typed) const;
     void adopt();
     void keep(std::string_view prepared) noexcept;
     [[nodiscard]] bool elsewhere_says(std::string_view password);
@@ -160,7 +159,7 @@ bool PasswordExchange::password_is_right(std::string_view password) noexcept {
             credential_ = credential.name;
             break;
         }
-        if (const Credential* const hash = password_right_ ? nullptr : hash_of(password, secret)) {
+        if (const Credential* const hash = password_right_ ? nullptr : hash_of(password)) {
             password_right_ = true;
             credential_ = hash->name;
             proved_hash_.emplace(secret);
@@ -175,16 +174,14 @@ bool PasswordExchange::password_is_right(std::string_view password) noexcept {
 }
 
 /// The imported hash that the password is right for; null: none.
-const Credential* PasswordExchange::hash_of(std::string_view typed,
-                                            std::string_view prepared) const {
+const Credential* PasswordExchange::hash_of(std::string_view typed) const {
     for (const Credential& credential : account_->credentials) {
         if (credential.crypt.empty() || credential.verifier ||
             (name_.label && credential.name != *name_.label))
             continue;
-        // Whoever made the hash took the octets as they came, in whatever form that was.
-        if (crypt_matches(credential.crypt, prepared) ||
-            (typed != prepared && crypt_matches(credential.crypt, typed)))
-            return &credential;
+        // Whoever made the hash took the octets as they came. Never both forms: a second check
+        // would take longer than the floor that hides the first.
+        if (crypt_matches(credential.crypt, typed)) return &credential;
     }
     return nullptr;
 }

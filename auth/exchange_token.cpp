@@ -42,7 +42,7 @@ Exchange::Impl::Name TokenExchange::name_in_token(const TokenMessage& message) c
     std::string claimed;
     if (context_.tokens) claimed = account_claimed(message.token, context_.tokens->rules().claim);
     if (claimed.empty()) return name_of(message.user);
-    std::string normalised = normalised_login(claimed).value_or(std::string());
+    std::string normalised = asserted_login(claimed).value_or(std::string());
     return {std::move(claimed), std::move(normalised), std::nullopt};
 }
 

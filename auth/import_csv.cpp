@@ -50,6 +50,14 @@ std::vector<std::string> words(std::string_view text) {
     return out;
 }
 
+/// As other files write a hash or a lock: taken as a password it would open the account to whoever
+/// reads it.
+bool looks_like_hash(std::string_view text) noexcept {
+    if (text == "!" || text == "!!" || text == "*") return true;
+    if (text.starts_with('{')) return text.find('}') != std::string_view::npos;
+    return text.starts_with('$') && text.find('$', 1) != std::string_view::npos;
+}
+
 /// The fields of a whole record; unset: its quotes are not as RFC 4180 2 has them.
 std::optional<std::vector<std::string>> split(std::string_view record) {
     std::vector<std::string> fields;
@@ -192,6 +200,11 @@ class CsvParser final : public ImportParser {
         }
         if (!password.empty() && !hash.empty())
             return sink.fault(begun_, "there are a password and a hash", "one of them");
+        if (looks_like_hash(password)) {
+            return sink.fault(begun_, "what stands for a password is a hash, or ! or *",
+                              "the column hash for it; there {PLAIN} is written before a password "
+                              "that only looks so");
+        }
         sink.account(record, password.empty() ? read_secret(hash) : read_cleartext(password));
     }
 

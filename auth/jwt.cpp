@@ -50,12 +50,13 @@ bool is_access_token(const Json& header) {
     return std::ranges::find(ours, lower) != ours.end();
 }
 
-/// NumericDate (RFC 7519 2), within the years that a clock can have.
+/// NumericDate (RFC 7519 2); what is later than the clock can say is as late as it can.
 std::optional<Time> time_of(const Json& value) {
     constexpr double year_9999 = 253402300799.0;
     if (!value.is_number()) return std::nullopt;
-    const double seconds = value.get<double>();
-    if (!(seconds >= 0 && seconds <= year_9999)) return std::nullopt;
+    constexpr double latest = 9.2e9;  // The clock's nanoseconds end in the year 2262.
+    const double seconds = std::min(value.get<double>(), latest);
+    if (!(seconds >= 0 && value.get<double>() <= year_9999)) return std::nullopt;
     const auto since = std::chrono::duration<double>(seconds);
     return Time(std::chrono::duration_cast<Time::duration>(
         std::chrono::duration_cast<std::chrono::milliseconds>(since)));

@@ -15,6 +15,19 @@ constexpr bool is_letter_or_digit(char c) noexcept {
 
 }  // namespace
 
+std::optional<std::string> asserted_login(std::string_view name) {
+    std::optional<std::string> login = normalised_login(name);
+    if (!login) return std::nullopt;
+    const std::size_t at = login->rfind('@');
+    const std::string_view local = std::string_view(*login).substr(0, at);
+    const auto small = [](char c) {
+        return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    };
+    const std::string_view said = name.substr(0, name.rfind('@'));
+    if (!std::ranges::equal(said, local, {}, small, small)) return std::nullopt;
+    return login;
+}
+
 LoginName parse_login(std::string_view typed, char separator) {
     const std::size_t domain = typed.rfind('@');
     const std::size_t at =

@@ -44,6 +44,8 @@ struct ExchangeContext {
 /// What events, rows of logins and the guard call a login by token: no credential can have this
 /// name.
 inline constexpr std::string_view token_credential = "(token)";
+/// Of a certificate by name, likewise.
+inline constexpr std::string_view certificate_credential = "(certificate)";
 
 /// Who logged in.
 struct Identity {

@@ -307,7 +307,9 @@ bool LoginGuard::forget(std::string_view subject) {
 
 LoginGuard::Allow LoginGuard::allow(std::string_view subject) {
     const auto what = impl_->subject_of(subject);
-    if (!what) return Allow::malformed;
+    const bool is_address = what && what->text.contains('@') && !what->text.contains('/');
+    if (!what || (what->table == Table::account && (!is_address || what->text.contains(' '))))
+        return Allow::malformed;
     if (const auto said = impl_->exempt(*what); said != Allow::done) return said;
     impl_->drop(*what);
     return Allow::done;

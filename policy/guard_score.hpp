@@ -148,6 +148,8 @@ struct Rate {
         return tat <= credit ? due : std::max(due, tat - credit);
     }
     void take(Tick due, Tick interval) { tat = std::max(tat, due) + interval; }
+    /// What was taken was not used.
+    void give_back(Tick interval) { tat = tat > interval ? tat - interval : 0; }
 };
 
 /// Failing answers to one source: 15 at once, then one in 1.375 s, which is never more than 60 in

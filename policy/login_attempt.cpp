@@ -6,17 +6,27 @@
 
 namespace postern::policy {
 
-bool LoginGuard::Impl::network_lets(SourceKey source, Tick now) {
+LoginGuard::Impl::NetworkSays LoginGuard::Impl::network_lets(SourceKey source, Tick now) {
     const SourceKey key = network_key(source);
-    if (key == 0) return true;
+    if (key == 0) return NetworkSays::free;
     auto& shard = networks_of(key);
     const std::scoped_lock lock(shard.mutex);
     Network* const found = shard.networks.find(key);
-    if (found == nullptr || !found->in_penalty(now)) return true;
+    if (found == nullptr || !found->in_penalty(now)) return NetworkSays::free;
     constexpr Tick interval = ticks(network_check_interval);
-    if (found->checks.earliest(now, interval, network_check_burst) > now) return false;
+    if (found->checks.earliest(now, interval, network_check_burst) > now) return NetworkSays::busy;
     found->checks.take(now, interval);
-    return true;
+    return NetworkSays::taken;
+}
+
+/// Of a check that was begun and did not fail: who cancels one after the other must not use up what
+/// his neighbours need.
+void LoginGuard::Impl::network_takes_back(SourceKey source) {
+    const SourceKey key = network_key(source);
+    auto& shard = networks_of(key);
+    const std::scoped_lock lock(shard.mutex);
+    if (Network* const found = shard.networks.find(key))
+        found->checks.give_back(ticks(network_check_interval));
 }
 
 Tick LoginGuard::Impl::account_hold(std::uint64_t account, Tick now) const {
@@ -68,8 +78,11 @@ LoginGuard::Gate LoginGuard::Attempt::ask(SteadyTime now) {
     const bool penalised = s != nullptr && s->score.now(tick) >= delay_from;
     if (!penalised && !flooded) {
         stop_waiting();
-        const bool free =
-            std::exchange(network_asked_, true) || impl.network_lets(source_key_, tick);
+        using Says = Impl::NetworkSays;
+        const Says says =
+            std::exchange(network_asked_, true) ? Says::free : impl.network_lets(source_key_, tick);
+        if (says == Says::taken) network_taken_ = true;
+        const bool free = says != Says::busy;
         if (free || mode_ == Mode::observe)
             return {.kind = Gate::Kind::go, .wait = milliseconds{0}, .observed = !free};
         return {.kind = Gate::Kind::busy, .wait = milliseconds{0}, .observed = false};
@@ -276,6 +289,7 @@ LoginGuard::FailureAnswer LoginGuard::Attempt::failed(std::optional<std::uint64_
     }
     find_time(said, now);
     auto& impl = *guard_->impl_;
+    network_taken_ = false;
     abandon();
     answer.counts = std::move(said.counts);
     answer.would_delay = said.delay;
@@ -295,6 +309,8 @@ LoginGuard::FailureAnswer LoginGuard::Attempt::failed(std::optional<std::uint64_
 }
 
 void LoginGuard::Attempt::abandon() noexcept {
+    if (guard_ != nullptr && std::exchange(network_taken_, false))
+        guard_->impl_->network_takes_back(source_key_);
     if (guard_ != nullptr && (holds_turn_ || waiting_)) {
         auto& site = guard_->impl_->site_of(source_key_);
         const std::scoped_lock lock(site.mutex);
@@ -324,6 +340,7 @@ LoginGuard::Attempt& LoginGuard::Attempt::operator=(Attempt&& other) noexcept {
     holds_turn_ = std::exchange(other.holds_turn_, false);
     waiting_ = std::exchange(other.waiting_, false);
     network_asked_ = other.network_asked_;
+    network_taken_ = std::exchange(other.network_taken_, false);
     place_ = std::move(other.place_);
     waiting_since_ = other.waiting_since_;
     return *this;

@@ -78,7 +78,7 @@ void LoginGuard::Impl::remember(SourceKey source, std::uint64_t account, SteadyT
         known.last = fresh ? second_of(last) : std::max(known.last, second_of(last));
     };
     const std::scoped_lock lock(site.mutex);
-    note(site.pairs, pair_key(source, account));
+    if (account != 0) note(site.pairs, pair_key(source, account));
     note(site.known, source);
 }
 
@@ -173,6 +173,10 @@ void LoginGuard::load_known(std::string_view source, std::string_view account,
     // One occasion before that: what was kept is no passer-by.
     impl_->remember(source_key(source), impl_->account_key(guarded_name(account)),
                     last - std::chrono::hours(1), last, now);
+}
+
+void LoginGuard::note_source(std::string_view source, SteadyTime now) {
+    impl_->remember(source_key(source), 0, now, now, now);
 }
 
 bool LoginGuard::known_pair(std::string_view source, std::string_view account,

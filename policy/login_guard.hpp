@@ -173,6 +173,7 @@ class LoginGuard {
         bool holds_turn_ = false;
         bool waiting_ = false;
         bool network_asked_ = false;
+        bool network_taken_ = false;
         Place place_;
         SteadyTime waiting_since_;
     };
@@ -184,6 +185,10 @@ class LoginGuard {
     /// At start: this account logged in from there so long ago.
     void load_known(std::string_view source, std::string_view account, std::chrono::seconds ago,
                     SteadyTime now);
+
+    /// Somebody sent from there whom it proves by its address alone: it is not kept out, and no
+    /// account's login is known from there.
+    void note_source(std::string_view source, SteadyTime now);
 
     [[nodiscard]] bool known_pair(std::string_view source, std::string_view account,
                                   SteadyTime now) const;

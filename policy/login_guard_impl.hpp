@@ -159,6 +159,9 @@ namespace postern::policy {
 using namespace guard;
 
 struct LoginGuard::Impl {
+    /// Whether a stranger in a network may be checked; `taken`: one of its checks is used up.
+    enum class NetworkSays : std::uint8_t { free, taken, busy };
+
     /// Sources with the pairs of each: one lock for what is judged together.
     struct Site {
         Site(const Bounds& bounds, std::uint64_t seed)
@@ -232,7 +235,8 @@ struct LoginGuard::Impl {
     }
     [[nodiscard]] bool in_penalised_network(SourceKey source, Tick now) const;
     /// Whether a stranger of a network in penalty may be checked: one of those that it allows.
-    [[nodiscard]] bool network_lets(SourceKey source, Tick now);
+    [[nodiscard]] NetworkSays network_lets(SourceKey source, Tick now);
+    void network_takes_back(SourceKey source);
     /// Until when sources in penalty are kept off the account; 0: they are not.
     [[nodiscard]] Tick account_hold(std::uint64_t account, Tick now) const;
     void probe_account(std::uint64_t account, Tick now);

@@ -17,11 +17,13 @@ std::vector<config::Finding> check_hashes(const config::Config& config) {
     if (config.auth.backend != config::AuthBackend::embedded) return {};
     const auto count = auth::AccountStore::count_bare_crypts(config.server.state + "/accounts.db");
     if (!count) {
+        const bool damaged = count.error() == auth::AuthError::store_damaged;
         return {{.check = "accounts",
-                 .status = config::Status::warn,
+                 .status = damaged ? config::Status::fail : config::Status::warn,
                  .text = fmt::format("{}/accounts.db: {}", config.server.state,
                                      count.error().message()),
-                 .fix = "run it as root or as the relay's user"}};
+                 .fix = damaged ? "put back a backup, or move it away to begin anew"
+                                : "run it as root or as the relay's user"}};
     }
     if (*count == 0) return {};
     const std::string who = fmt::format("{} {} only a crypt hash", *count,
@@ -46,6 +48,7 @@ std::vector<config::Finding> check_hashes(const config::Config& config) {
 
 std::vector<config::Finding> check_accounts(const config::Config& config) {
     std::vector<config::Finding> out = check_hashes(config);
+    if (config::any_failed(out)) return out;
     std::ranges::move(check_devices(config), std::back_inserter(out));
     return out;
 }

@@ -21,7 +21,8 @@ constexpr std::chrono::seconds settled_for{5};
 /// waits no longer. The rest belongs to the session's thread.
 struct BackendDesk::Waiting {
     std::atomic<bool> over{false};
-    std::atomic<bool> begun{false};      ///< A thread has it.
+    std::atomic<bool> begun{false};  ///< A thread has it, since then:
+    clock::time_point since;
     asio::steady_timer* wait = nullptr;  ///< Null: nobody waits.
     std::optional<auth::StepResult> said;
 };
@@ -57,7 +58,8 @@ awaitable<BackendDesk::Answer> BackendDesk::step(std::shared_ptr<auth::Exchange>
                                                  std::optional<proto::Secret> response,
                                                  auth::AuthPool::Priority priority,
                                                  asio::steady_timer& wait,
-                                                 std::function<bool()> gave_up) {
+                                                 std::function<bool()> gave_up,
+                                                 std::function<void(const auth::Failure&)> wrong) {
     const asio::any_io_executor home = co_await asio::this_coro::executor;
     const clock::time_point deadline = clock::now() + settings_.timeout;
     auto waiting = std::make_shared<Waiting>();
@@ -65,14 +67,20 @@ awaitable<BackendDesk::Answer> BackendDesk::step(std::shared_ptr<auth::Exchange>
     auth::AuthPool::Job job;
     job.deadline = deadline;
     job.priority = priority;
-    job.run = [this, home, waiting, exchange = std::move(exchange),
+    job.run = [this, home, waiting, exchange = std::move(exchange), wrong = std::move(wrong),
                response = std::move(response)]() mutable {
+        waiting->since = clock::now();
         waiting->begun.store(true);
         auth::StepResult said = exchange->step(response);
         const bool late = waiting->over.exchange(true);
         answered(late, exchange->heard_elsewhere(), said);
         // Where nobody waits the thread that did may have ended.
-        if (late) return;
+        if (late) {
+            const auto* const failure = std::get_if<auth::Failure>(&said);
+            if (failure != nullptr && failure->kind == auth::Failure::Kind::bad_credentials)
+                wrong(*failure);
+            return;
+        }
         asio::post(home, [waiting, told = std::move(said)]() mutable {
             waiting->said = std::move(told);
             if (waiting->wait != nullptr) waiting->wait->cancel();
@@ -80,7 +88,7 @@ awaitable<BackendDesk::Answer> BackendDesk::step(std::shared_ptr<auth::Exchange>
     };
     if (!pool_.submit(std::move(job))) {
         tell(Result::overload, {});
-        co_return Answer{std::nullopt, "overload"};
+        co_return Answer{std::nullopt, "overload", {}};
     }
     Answer answer;
     while (!waiting->said) {
@@ -101,6 +109,7 @@ awaitable<BackendDesk::Answer> BackendDesk::step(std::shared_ptr<auth::Exchange>
         break;
     }
     waiting->wait = nullptr;
+    if (waiting->begun.load()) answer.began = waiting->since;
     answer.said = std::move(waiting->said);
     co_return answer;
 }

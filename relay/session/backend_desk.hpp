@@ -38,16 +38,19 @@ class BackendDesk {
     BackendDesk(Settings settings, event::Stream& events);
 
     struct Answer {
-        std::optional<auth::StepResult> said;  ///< Unset: none.
-        std::string_view why;                  ///< Then: "timeout", "overload" or "closing".
+        std::optional<auth::StepResult> said;         ///< Unset: none.
+        std::string_view why;                         ///< Then: "timeout", "overload" or "closing".
+        std::chrono::steady_clock::time_point began;  ///< When a thread took it; unset where none.
     };
     /// Takes a step of an exchange that asks the back-end. `wait` is a timer of the caller's on its
     /// thread; whoever cancels it is asked by `gave_up` whether the session waits no longer. What
-    /// is late is not lost: it may be remembered, or make an account.
+    /// is late is not lost: it may be remembered, or make an account;
+    /// `wrong` hears, on a thread of the pool, of a secret that was wrong after all.
     [[nodiscard]] awaitable<Answer> step(std::shared_ptr<auth::Exchange> exchange,
                                          std::optional<proto::Secret> response,
                                          auth::AuthPool::Priority priority,
-                                         asio::steady_timer& wait, std::function<bool()> gave_up);
+                                         asio::steady_timer& wait, std::function<bool()> gave_up,
+                                         std::function<void(const auth::Failure&)> wrong);
 
     /// Now and then: takes the alert back where the back-end has answered since.
     void look_after();

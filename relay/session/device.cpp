@@ -78,8 +78,7 @@ awaitable<bool> SessionDriver::enter_as_device() {
     by_source_.release();
     by_network_.release();
     // As after any login: neighbours who guess do not keep this source out.
-    services_.guard.load_known(source_, account_name_, std::chrono::seconds{0},
-                               std::chrono::steady_clock::now());
+    services_.guard.note_source(source_, std::chrono::steady_clock::now());
     services_.accounts.record_login(account_name_, credential_, source_,
                                     std::chrono::system_clock::now());
     tell_login(true, "ok", nullptr);

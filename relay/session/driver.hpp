@@ -59,6 +59,7 @@ class SessionDriver {
     [[nodiscard]] awaitable<void> authenticate(proto::Session::Auth what);
     [[nodiscard]] awaitable<bool> pass_guard(const std::optional<proto::Secret>& response);
     [[nodiscard]] awaitable<bool> have_keys(const std::optional<proto::Secret>& response);
+    [[nodiscard]] std::function<void(const auth::Failure&)> late_failure() const;
     [[nodiscard]] awaitable<std::optional<auth::StepResult>> step(
         std::optional<proto::Secret> response);
     [[nodiscard]] awaitable<void> logged_in(auth::Success success);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <charconv>
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -14,6 +16,14 @@ namespace postern::relay {
     if (!account) return std::nullopt;
     const std::string* const mode = auth::mode_of(*account, "login_guard");
     return mode == nullptr ? std::nullopt : policy::parse_mode(*mode);
+}
+
+/// A secret's keyed hash as the guard takes it; unset: none was sent.
+[[nodiscard]] inline std::optional<std::uint64_t> number_of(const std::string& hex) {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(hex.data(), hex.data() + hex.size(), value, 16);
+    if (error != std::errc{} || end != hex.data() + hex.size()) return std::nullopt;
+    return value;
 }
 
 }  // namespace postern::relay

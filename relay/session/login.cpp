@@ -177,6 +177,16 @@ awaitable<bool> SessionDriver::on_auth_pool(auth::AuthPool::Priority priority,
     co_return done;
 }
 
+/// What counts a wrong secret of this attempt once nobody waits for the answer any more.
+std::function<void(const auth::Failure&)> SessionDriver::late_failure() const {
+    return [&guard = services_.guard, source = source_, name = attempt_name_,
+            mode = guard_mode(services_.accounts.find_cached(attempt_name_))](
+               const auth::Failure& failure) {
+        (void)guard.attempt(source, name, mode, clock::now())
+            .failed(number_of(failure.secret_hash), 0, clock::now());
+    };
+}
+
 /// Runs one step on the auth pool, or where another back-end is asked. Unset: `unanswered_` says
 /// why.
 awaitable<std::optional<auth::StepResult>> SessionDriver::step(
@@ -184,9 +194,10 @@ awaitable<std::optional<auth::StepResult>> SessionDriver::step(
     std::optional<auth::StepResult> out;
     const auto priority = priority_of(services_.guard.trust(source_, attempt_name_, clock::now()));
     if (services_.backend != nullptr && exchange_->asks_elsewhere()) {
-        check_began_ = clock::now();
-        auto answer = co_await services_.backend->step(exchange_, std::move(response), priority,
-                                                       pause_, [this] { return aborted_; });
+        auto answer = co_await services_.backend->step(
+            exchange_, std::move(response), priority, pause_, [this] { return aborted_; },
+            late_failure());
+        check_began_ = answer.began;  // What it waited for its turn tells nothing.
         unanswered_ = answer.why;
         co_return std::move(answer.said);
     }

@@ -1,7 +1,6 @@
 // What comes of a login: right, wrong or not judged; and what the account is now.
 
 #include <algorithm>
-#include <charconv>
 #include <utility>
 
 #include <fmt/format.h>
@@ -27,13 +26,6 @@ proto::Reply suspended_reply(const std::string& text, const std::string& where) 
             text.empty() ? "account is suspended, write to " + where
                          : proto::clean_text(text, 300) + " (write to " + where + ")",
             false};
-}
-
-std::optional<std::uint64_t> number_of(const std::string& hex) {
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(hex.data(), hex.data() + hex.size(), value, 16);
-    if (error != std::errc{} || end != hex.data() + hex.size()) return std::nullopt;
-    return value;
 }
 
 }  // namespace

@@ -72,7 +72,7 @@ TEST_CASE("a name that an authority vouches for logs in the account of that name
     const Bench bench;
     const StepResult result = bench.log_in(shown(strange, "Ann@Example.net"));
     REQUIRE(outcome(result) == "success ann@example.net");
-    CHECK(std::get<Success>(result).identity.credential.empty());
+    CHECK(std::get<Success>(result).identity.credential == certificate_credential);
     CHECK(std::get<Success>(result).identity.rests_on == Identity::RestsOn::account);
     CHECK(outcome(bench.log_in(shown(strange, "nopass@example.net"))) ==
           "success nopass@example.net");

@@ -162,14 +162,14 @@ TEST_CASE("CSV is read by its header") {
         "\r\n"
         ",\"bob@example.net\",\"a@example.org b@example.org\",,,\" a \"\"quoted\"\", one \",\r\n"
         ",carl@example.net,,,!,,bob@example.net\r\n"
-        ",dora@example.net,,,,{{PLAIN}}x,",
+        ",dora@example.net,,,,{{like that,",
         test::sha512_crypt);
     same_however_cut(ImportFormat::csv, text,
                      "2 ann@example.net crypt $6$ customer shop plan gold owns * owns example.org\n"
                      "4 bob@example.net password  a \"quoted\", one  owns a@example.org owns "
                      "b@example.org\n"
                      "5 carl@example.net locked as bob@example.net\n"
-                     "6 dora@example.net password {PLAIN}x\n");
+                     "6 dora@example.net password {like that\n");
 }
 
 TEST_CASE("what is wrong with a CSV file") {
@@ -179,6 +179,10 @@ TEST_CASE("what is wrong with a CSV file") {
     } table[] = {
         {"", "1! there is no header line\n"},
         {"\n\n", "1! there is no header line\n"},
+        {"account,password\na@example.net,!\nb@example.net,{PLAIN}x\nc@example.net,$6$s$x\n",
+         "2! what stands for a password is a hash, or ! or *\n"
+         "3! what stands for a password is a hash, or ! or *\n"
+         "4! what stands for a password is a hash, or ! or *\n"},
         {"account,secret\nann@example.net,x\n", "1! a column of the header line is not known\n"},
         {"ann@example.net;hunter2\n", "1! a column of the header line is not known\n"},
         {"account,hash,Account\n", "1! the column account stands twice\n"},
