@@ -168,7 +168,7 @@ def test_names_under_an_authority(place: Place, authority: Authority) -> None:
     relay.add_account(BOB)
     assert log_in(relay, authority.issue("ann", email=(ANN,))) == "235 2.7.0"
     login = relay.wait_event("login")
-    assert login["account"] == ANN and not login.get("credential")
+    assert login["account"] == ANN and login["credential"] == "(certificate)"
     assert log_in(relay, authority.issue("capitals", email=("ANN@Example.NET",))) == "235 2.7.0"
     assert log_in(relay, authority.issue("bob", email=(BOB,), usage="clientAuth")) == "235 2.7.0"
     for refused in (

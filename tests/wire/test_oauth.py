@@ -221,7 +221,7 @@ def test_malformed_messages_are_501(unguarded: Relay, message: str) -> None:
 
 def test_a_client_that_would_bind_is_refused(unguarded: Relay) -> None:
     with unguarded.encrypted() as client:
-        assert offer(client, bearer(GOOD, flag="p=tls-exporter")).heading == "535 5.7.8"
+        assert refused(client, bearer(GOOD, flag="p=tls-exporter")).heading == "535 5.7.8"
 
 
 def test_a_token_of_a_megabyte(unguarded: Relay) -> None:
