@@ -60,13 +60,7 @@ awaitable<bool> SessionDriver::enter_as_device() {
     account_name_ = account_->name;
     credential_ = bound->credential;
     account_generation_ = generation;
-    by_account_ = services_.accounts_connected.take(
-        account_name_, snapshot_->config->resources.max_connections_per_account);
-    policy::Facts known = facts();
-    known.connections_of_account =
-        by_account_ ? 1 : snapshot_->config->resources.max_connections_per_account + 1;
-    const policy::Verdict verdict =
-        policy::decide(policy::Stage::auth, known, {}, snapshot_->policy);
+    const policy::Verdict verdict = admit_account();
     if (!verdict.accepted()) {
         const bool suspended = account_->suspended.has_value();
         tell_login(!suspended, suspended ? "failed" : "error", nullptr);

@@ -60,6 +60,7 @@ class SessionDriver {
     [[nodiscard]] awaitable<bool> pass_guard(const std::optional<proto::Secret>& response);
     [[nodiscard]] awaitable<bool> have_keys(const std::optional<proto::Secret>& response);
     [[nodiscard]] std::function<void(const auth::Failure&)> late_failure() const;
+    [[nodiscard]] policy::Verdict admit_account();
     [[nodiscard]] awaitable<std::optional<auth::StepResult>> step(
         std::optional<proto::Secret> response);
     [[nodiscard]] awaitable<void> logged_in(auth::Success success);

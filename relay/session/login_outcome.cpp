@@ -83,13 +83,7 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
     }
     acting_as_ = identity.authzid == account_name_ ? std::string() : identity.authzid;
     acting_account_.reset();
-    by_account_ = services_.accounts_connected.take(
-        account_name_, snapshot_->config->resources.max_connections_per_account);
-    policy::Facts known = facts();
-    known.connections_of_account =
-        by_account_ ? 1 : snapshot_->config->resources.max_connections_per_account + 1;
-    const policy::Verdict verdict =
-        policy::decide(policy::Stage::auth, known, {}, snapshot_->policy);
+    const policy::Verdict verdict = admit_account();
     if (!verdict.accepted()) {
         tell_login(true, "error", nullptr);
         account_name_.clear();
@@ -105,6 +99,15 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
     watch_login(guard);
     login_failures_ = 0;
     machine_->auth_succeeded();
+}
+
+/// Counts this connection to its account, and asks whether that may have one more.
+policy::Verdict SessionDriver::admit_account() {
+    const std::uint32_t most = snapshot_->config->resources.max_connections_per_account;
+    by_account_ = services_.accounts_connected.take(account_name_, most);
+    policy::Facts known = facts();
+    known.connections_of_account = by_account_ ? 1 : most + 1;
+    return policy::decide(policy::Stage::auth, known, {}, snapshot_->policy);
 }
 
 awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
