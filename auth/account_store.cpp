@@ -17,8 +17,6 @@
 namespace postern::auth {
 namespace {
 
-constexpr std::size_t max_page = 1000;
-
 result<std::vector<std::string>> account_names(const std::vector<std::string>& texts) {
     std::vector<std::string> names;
     for (const std::string& text : texts) {

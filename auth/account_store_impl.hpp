@@ -17,6 +17,9 @@
 
 namespace postern::auth {
 
+/// What one call lists at most.
+inline constexpr std::size_t max_page = 1000;
+
 inline constexpr std::string_view bare_crypts_sql =
     "SELECT count(DISTINCT account_id) FROM credential WHERE crypt <> '' AND salt IS NULL";
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "auth/digest.hpp"
+#include "auth/sasl_callback.hpp"
 #include "auth/saslprep.hpp"
 
 namespace postern::auth {
@@ -25,11 +26,6 @@ using Kind = BackendAnswer::Kind;
 using clock = std::chrono::steady_clock;
 
 constexpr const char* password_property = "*userPassword";
-
-template <class Function>
-sasl_callback_ft as_callback(Function* function) noexcept {
-    return reinterpret_cast<sasl_callback_ft>(reinterpret_cast<void (*)()>(function));
-}
 
 /// One look into the store: what Cyrus asks us meanwhile, and what its plug-in lets us hear.
 struct Look {
@@ -48,8 +44,8 @@ std::string on_one_line(std::string_view text) {
     return out;
 }
 
-int get_option(void* context, const char*, const char* option, const char** value,
-               unsigned* length) {
+int backend_option(void* context, const char*, const char* option, const char** value,
+                   unsigned* length) {
     auto& look = *static_cast<Look*>(context);
     const std::string_view name(option);
     if (name == "pwcheck_method") {
@@ -143,7 +139,7 @@ class AuxpropBackend final : public PasswordBackend {
     /// Looks a user up, and leaves his password with `answer` where one is asked for.
     [[nodiscard]] static int ask(const std::string& name, Look& look, BackendAnswer* answer) {
         const std::array<sasl_callback_t, 3> callbacks = {{
-            {SASL_CB_GETOPT, as_callback(get_option), &look},
+            {SASL_CB_GETOPT, as_callback(backend_option), &look},
             {SASL_CB_LOG, as_callback(hear_log), &look},
             {SASL_CB_LIST_END, nullptr, nullptr},
         }};

@@ -1,28 +1,18 @@
 #include "auth/certificate.hpp"
 
 #include <ctime>
-#include <memory>
 
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 
 #include "auth/digest.hpp"
+#include "auth/openssl_kept.hpp"
 
 namespace postern::auth {
 namespace {
 
 constexpr std::size_t longest_pem = std::size_t{64} * 1024;
 constexpr int least_security_bits = 112;
-
-struct Free {
-    void operator()(BIO* bio) const noexcept { BIO_free_all(bio); }
-    void operator()(X509* certificate) const noexcept { X509_free(certificate); }
-};
-
-int no_passphrase(char*, int, int, void*) {
-    return -1;
-}
 
 std::string fingerprint_of(const X509* certificate) {
     Digest digest{};
@@ -60,8 +50,8 @@ started<CertificateText> read_certificate(std::string_view pem, Time now) {
     };
     ERR_clear_error();
     if (pem.size() > longest_pem) return wrong("is larger than 64 KiB");
-    const std::unique_ptr<BIO, Free> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-    const std::unique_ptr<X509, Free> certificate(
+    const Kept<BIO> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+    const Kept<X509> certificate(
         bio ? PEM_read_bio_X509(bio.get(), nullptr, &no_passphrase, nullptr) : nullptr);
     const EVP_PKEY* const key = certificate ? X509_get0_pubkey(certificate.get()) : nullptr;
     ERR_clear_error();
@@ -75,7 +65,7 @@ started<CertificateText> read_certificate(std::string_view pem, Time now) {
     if (out.fingerprint.empty() || !ends) return wrong("is damaged");
     if (*ends < now) return wrong("has expired");
     out.not_after = *ends;
-    const std::unique_ptr<BIO, Free> alone(BIO_new(BIO_s_mem()));
+    const Kept<BIO> alone(BIO_new(BIO_s_mem()));
     char* text = nullptr;
     if (!alone || PEM_write_bio_X509(alone.get(), certificate.get()) != 1) {
         ERR_clear_error();

@@ -5,12 +5,10 @@
 #include <stdexcept>
 #include <vector>
 
-#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/x509_vfy.h>
-#include <openssl/x509v3.h>
 
+#include "auth/openssl_kept.hpp"
 #include "auth/sasl_message.hpp"
 
 namespace postern::auth {
@@ -20,22 +18,6 @@ namespace {
 constexpr int longest_chain = 6;
 /// OpenSSL's own measure: signatures and keys of 112 bits at least.
 constexpr int least_level = 2;
-
-struct Free {
-    void operator()(BIO* p) const noexcept { BIO_free_all(p); }
-    void operator()(X509* p) const noexcept { X509_free(p); }
-    void operator()(X509_CRL* p) const noexcept { X509_CRL_free(p); }
-    void operator()(X509_STORE* p) const noexcept { X509_STORE_free(p); }
-    void operator()(X509_STORE_CTX* p) const noexcept { X509_STORE_CTX_free(p); }
-    void operator()(GENERAL_NAMES* p) const noexcept { GENERAL_NAMES_free(p); }
-    void operator()(unsigned char* p) const noexcept { OPENSSL_free(p); }
-};
-template <typename T>
-using Kept = std::unique_ptr<T, Free>;
-
-int no_passphrase(char*, int, int, void*) {
-    return -1;
-}
 
 /// All of a PEM text, one after the other. False: what comes is damaged.
 template <typename Read, typename Take>

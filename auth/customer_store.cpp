@@ -10,7 +10,6 @@ namespace postern::auth {
 namespace {
 
 constexpr std::size_t longest_name = 64;
-constexpr std::size_t max_page = 1000;
 
 bool valid_name(std::string_view name) noexcept {
     return !name.empty() && name.size() <= longest_name && std::ranges::none_of(name, [](char c) {

@@ -6,14 +6,6 @@
 #include <openssl/sha.h>
 
 namespace postern::auth {
-namespace {
-
-const unsigned char* octets(std::string_view text) noexcept {
-    return reinterpret_cast<const unsigned char*>(text.data());
-}
-
-}  // namespace
-
 Digest sha256(std::string_view data) noexcept {
     Digest out{};
     SHA256(octets(data), data.size(), out.data());

@@ -25,6 +25,11 @@ void wipe(void* data, std::size_t size) noexcept;
 [[nodiscard]] std::string base64(std::string_view octets);
 [[nodiscard]] std::string hex(std::string_view octets);
 
+/// As OpenSSL takes text.
+[[nodiscard]] inline const unsigned char* octets(std::string_view text) noexcept {
+    return reinterpret_cast<const unsigned char*>(text.data());
+}
+
 [[nodiscard]] inline std::string_view view(const Digest& digest) noexcept {
     return {reinterpret_cast<const char*>(digest.data()), digest.size()};
 }

@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <utility>
 
-#include <openssl/bn.h>
 #include <openssl/core_names.h>
-#include <openssl/ecdsa.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/param_build.h>
 
 #include "auth/base64url.hpp"
 #include "auth/digest.hpp"
+#include "auth/openssl_kept.hpp"
 #include "auth/strict_json.hpp"
 
 namespace postern::auth {
@@ -22,41 +19,25 @@ constexpr std::size_t max_id_octets = 256;
 constexpr std::size_t max_exponent_octets = 8;
 constexpr std::size_t max_faults = 8;
 
-struct Free {
-    void operator()(EVP_PKEY* key) const noexcept { EVP_PKEY_free(key); }
-    void operator()(EVP_PKEY_CTX* context) const noexcept { EVP_PKEY_CTX_free(context); }
-    void operator()(EVP_MD_CTX* context) const noexcept { EVP_MD_CTX_free(context); }
-    void operator()(BIGNUM* number) const noexcept { BN_free(number); }
-    void operator()(OSSL_PARAM_BLD* builder) const noexcept { OSSL_PARAM_BLD_free(builder); }
-    void operator()(OSSL_PARAM* parameters) const noexcept { OSSL_PARAM_free(parameters); }
-    void operator()(ECDSA_SIG* signature) const noexcept { ECDSA_SIG_free(signature); }
-};
-template <class T>
-using Owned = std::unique_ptr<T, Free>;
-
-const unsigned char* octets(std::string_view text) noexcept {
-    return reinterpret_cast<const unsigned char*>(text.data());
-}
-
-Owned<BIGNUM> number_of(std::string_view big_endian) {
-    return Owned<BIGNUM>(
+Kept<BIGNUM> number_of(std::string_view big_endian) {
+    return Kept<BIGNUM>(
         BN_bin2bn(octets(big_endian), static_cast<int>(big_endian.size()), nullptr));
 }
 
-Owned<EVP_PKEY> make_key(const char* kind, OSSL_PARAM_BLD* builder) {
-    const Owned<OSSL_PARAM> parameters(OSSL_PARAM_BLD_to_param(builder));
-    const Owned<EVP_PKEY_CTX> context(EVP_PKEY_CTX_new_from_name(nullptr, kind, nullptr));
+Kept<EVP_PKEY> make_key(const char* kind, OSSL_PARAM_BLD* builder) {
+    const Kept<OSSL_PARAM> parameters(OSSL_PARAM_BLD_to_param(builder));
+    const Kept<EVP_PKEY_CTX> context(EVP_PKEY_CTX_new_from_name(nullptr, kind, nullptr));
     EVP_PKEY* key = nullptr;
     if (!parameters || !context || EVP_PKEY_fromdata_init(context.get()) != 1 ||
         EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, parameters.get()) != 1)
         key = nullptr;
-    return Owned<EVP_PKEY>(key);
+    return Kept<EVP_PKEY>(key);
 }
 
-Owned<EVP_PKEY> rsa_key(std::string_view n, std::string_view e) {
-    const Owned<BIGNUM> modulus = number_of(n);
-    const Owned<BIGNUM> exponent = number_of(e);
-    const Owned<OSSL_PARAM_BLD> builder(OSSL_PARAM_BLD_new());
+Kept<EVP_PKEY> rsa_key(std::string_view n, std::string_view e) {
+    const Kept<BIGNUM> modulus = number_of(n);
+    const Kept<BIGNUM> exponent = number_of(e);
+    const Kept<OSSL_PARAM_BLD> builder(OSSL_PARAM_BLD_new());
     if (!modulus || !exponent || !builder ||
         OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_N, modulus.get()) != 1 ||
         OSSL_PARAM_BLD_push_BN(builder.get(), OSSL_PKEY_PARAM_RSA_E, exponent.get()) != 1)
@@ -65,10 +46,10 @@ Owned<EVP_PKEY> rsa_key(std::string_view n, std::string_view e) {
 }
 
 /// Refuses a point that is not on the curve: OpenSSL looks when it takes it.
-Owned<EVP_PKEY> p256_key(std::string_view x, std::string_view y) {
+Kept<EVP_PKEY> p256_key(std::string_view x, std::string_view y) {
     std::string point(1, '\x04');
     point.append(x).append(y);
-    const Owned<OSSL_PARAM_BLD> builder(OSSL_PARAM_BLD_new());
+    const Kept<OSSL_PARAM_BLD> builder(OSSL_PARAM_BLD_new());
     if (!builder ||
         OSSL_PARAM_BLD_push_utf8_string(builder.get(), OSSL_PKEY_PARAM_GROUP_NAME, "prime256v1",
                                         0) != 1 ||
@@ -81,9 +62,9 @@ Owned<EVP_PKEY> p256_key(std::string_view x, std::string_view y) {
 /// A JWS has r and s side by side, OpenSSL wants them as DER. Empty: they are none.
 std::string der_of(std::string_view signature) {
     if (signature.size() != 2 * p256_octets) return {};
-    const Owned<ECDSA_SIG> pair(ECDSA_SIG_new());
-    Owned<BIGNUM> r = number_of(signature.substr(0, p256_octets));
-    Owned<BIGNUM> s = number_of(signature.substr(p256_octets));
+    const Kept<ECDSA_SIG> pair(ECDSA_SIG_new());
+    Kept<BIGNUM> r = number_of(signature.substr(0, p256_octets));
+    Kept<BIGNUM> s = number_of(signature.substr(p256_octets));
     if (!pair || !r || !s || ECDSA_SIG_set0(pair.get(), r.get(), s.get()) != 1) return {};
     (void)r.release();
     (void)s.release();
@@ -107,7 +88,7 @@ bool names(const Json& key, const char* member, std::string_view word) {
 }
 
 /// Whether it is there to check signatures of that algorithm, or says nothing of it.
-bool is_for(const Json& key, std::string_view algorithm) {
+bool is_for_algorithm(const Json& key, std::string_view algorithm) {
     if (key.contains("use") && !names(key, "use", "sig")) return false;
     if (key.contains("alg") && !names(key, "alg", algorithm)) return false;
     const auto operations = key.find("key_ops");
@@ -128,7 +109,7 @@ std::string shown(const std::optional<std::string>& id) {
 }  // namespace
 
 struct TokenKey::Held {
-    Owned<EVP_PKEY> key;
+    Kept<EVP_PKEY> key;
 };
 
 TokenKey::TokenKey(TokenAlgorithm algorithm, std::optional<std::string> id,
@@ -144,7 +125,7 @@ bool TokenKey::signed_this(std::string_view text, std::string_view signature) co
         if (der.empty()) return false;
         signature = der;
     }
-    const Owned<EVP_MD_CTX> context(EVP_MD_CTX_new());
+    const Kept<EVP_MD_CTX> context(EVP_MD_CTX_new());
     const bool right = context &&
                        EVP_DigestVerifyInit(context.get(), nullptr, EVP_sha256(), nullptr,
                                             held_->key.get()) == 1 &&
@@ -174,15 +155,15 @@ boost::system::result<KeySetPtr, std::string> KeySet::parse(std::string_view tex
             if (set->faults_.size() < max_faults)
                 set->faults_.push_back(shown(id) + " is passed over: " + std::string(what));
         };
-        const bool rsa = names(key, "kty", "RSA") && is_for(key, "RS256");
+        const bool rsa = names(key, "kty", "RSA") && is_for_algorithm(key, "RS256");
         const bool ec =
-            names(key, "kty", "EC") && names(key, "crv", "P-256") && is_for(key, "ES256");
+            names(key, "kty", "EC") && names(key, "crv", "P-256") && is_for_algorithm(key, "ES256");
         if (!rsa && !ec) continue;
         if ((key.contains("kid") && !id) || (id && id->size() > max_id_octets)) {
             fault("its kid is no string of at most 256 octets");
             continue;
         }
-        Owned<EVP_PKEY> made;
+        Kept<EVP_PKEY> made;
         if (rsa) {
             const std::string n = decoded(key, "n");
             const std::string e = decoded(key, "e");

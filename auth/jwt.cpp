@@ -20,7 +20,7 @@ struct Parts {
     std::string_view signed_text;
 };
 
-std::optional<Parts> split(std::string_view text) {
+std::optional<Parts> split_token(std::string_view text) {
     if (text.size() > max_token_octets) return std::nullopt;
     const std::size_t first = text.find('.');
     if (first == std::string_view::npos) return std::nullopt;
@@ -51,7 +51,7 @@ bool is_access_token(const Json& header) {
 }
 
 /// NumericDate (RFC 7519 2); what is later than the clock can say is as late as it can.
-std::optional<Time> time_of(const Json& value) {
+std::optional<Time> numeric_date(const Json& value) {
     constexpr double year_9999 = 253402300799.0;
     if (!value.is_number()) return std::nullopt;
     constexpr double latest = 9.2e9;  // The clock's nanoseconds end in the year 2262.
@@ -67,7 +67,7 @@ bool is_text(const Json& value, std::string_view text) {
     return held != nullptr && *held == text;
 }
 
-bool is_for(const Json& claims, std::string_view audience) {
+bool is_for_audience(const Json& claims, std::string_view audience) {
     const auto aud = claims.find("aud");
     if (aud == claims.end()) return false;
     if (!aud->is_array()) return is_text(*aud, audience);
@@ -110,7 +110,7 @@ std::string_view name(TokenFault fault) noexcept {
 }
 
 judged<Token> read_token(std::string_view text) {
-    const std::optional<Parts> parts = split(text);
+    const std::optional<Parts> parts = split_token(text);
     if (!parts) return TokenFault::malformed;
     const std::optional<Json> header = object_in(parts->header);
     if (!header) return TokenFault::malformed;
@@ -142,15 +142,15 @@ judged<TokenClaims> read_claims(std::string_view payload, const TokenRules& rule
     if (!claims) return TokenFault::malformed;
     const std::string* const issuer = string_member(*claims, "iss");
     if (issuer == nullptr || *issuer != rules.issuer) return TokenFault::issuer;
-    if (!is_for(*claims, rules.audience)) return TokenFault::audience;
+    if (!is_for_audience(*claims, rules.audience)) return TokenFault::audience;
 
     const auto ends = claims->find("exp");
-    const auto expires = ends != claims->end() ? time_of(*ends) : std::nullopt;
+    const auto expires = ends != claims->end() ? numeric_date(*ends) : std::nullopt;
     if (!expires || now >= *expires + token_leeway) return TokenFault::expired;
     for (const char* const begins : {"nbf", "iat"}) {
         const auto at = claims->find(begins);
         if (at == claims->end()) continue;
-        const auto time = time_of(*at);
+        const auto time = numeric_date(*at);
         if (!time || now + token_leeway < *time) return TokenFault::not_yet;
     }
 
@@ -174,7 +174,7 @@ judged<TokenClaims> judge_token(std::string_view text, const KeySet& keys, const
 }
 
 std::string account_claimed(std::string_view text, const std::string& claim) {
-    const std::optional<Parts> parts = split(text);
+    const std::optional<Parts> parts = split_token(text);
     if (!parts) return {};
     const std::optional<Json> claims = object_in(parts->payload);
     if (!claims) return {};

@@ -9,10 +9,6 @@ namespace {
 
 constexpr std::size_t longest_label = 64;
 
-constexpr bool is_letter_or_digit(char c) noexcept {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
-
 }  // namespace
 
 std::optional<std::string> asserted_login(std::string_view name) {

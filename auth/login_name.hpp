@@ -6,6 +6,11 @@
 
 namespace postern::auth {
 
+/// Of ASCII, in lower case.
+[[nodiscard]] constexpr bool is_letter_or_digit(char c) noexcept {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
 inline constexpr char default_separator = '+';
 
 /// A login name: `ann@example.net`, or with the label of one of the account's credentials

@@ -2,18 +2,16 @@
 
 #include <algorithm>
 
+#include "auth/login_name.hpp"
 #include "auth/saslprep.hpp"
 #include "proto/address.hpp"
 
 namespace postern::auth {
 namespace {
 
-constexpr std::size_t longest_local = 64;  ///< RFC 5321 4.5.3.1.1
-constexpr std::size_t longest_name = 254;  ///< RFC 5321 4.5.3.1.3, less the angle brackets
+constexpr std::size_t longest_local = 64;     ///< RFC 5321 4.5.3.1.1
+constexpr std::size_t longest_address = 254;  ///< RFC 5321 4.5.3.1.3, less the angle brackets
 
-constexpr bool is_letter_or_digit(char c) noexcept {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-}
 constexpr bool is_of_a_name(char c) noexcept {
     return is_letter_or_digit(c) || c == '.' || c == '_' || c == '-' || c == '+';
 }
@@ -27,7 +25,7 @@ std::optional<BackendUser> backend_user(std::string_view typed, std::string_view
     std::string whole(typed);
     if (!typed.contains('@')) whole.append("@").append(domain);
     const auto normalised = normalised_login(whole);
-    if (!normalised || normalised->size() > longest_name) return std::nullopt;
+    if (!normalised || normalised->size() > longest_address) return std::nullopt;
     if (!proto::parse_mailbox(*normalised, false)) return std::nullopt;
     const std::size_t at = normalised->find('@');
     BackendUser user{normalised->substr(0, at), normalised->substr(at + 1)};

@@ -8,7 +8,7 @@
 namespace postern::auth {
 namespace {
 
-constexpr std::size_t shard_count = 16;
+constexpr std::size_t memory_shards = 16;
 
 struct TagHash {
     [[nodiscard]] std::size_t operator()(const Digest& tag) const noexcept {
@@ -45,8 +45,8 @@ PasswordMemory::PasswordMemory() : PasswordMemory(Settings()) {}
 
 PasswordMemory::PasswordMemory(Settings settings) : settings_(std::move(settings)), key_(32, '\0') {
     settings_.random({reinterpret_cast<unsigned char*>(key_.data()), key_.size()});
-    for (std::size_t i = 0; i < shard_count; ++i)
-        shards_.push_back(std::make_unique<Shard>(settings_.entries / shard_count));
+    for (std::size_t i = 0; i < memory_shards; ++i)
+        shards_.push_back(std::make_unique<Shard>(settings_.entries / memory_shards));
 }
 
 PasswordMemory::~PasswordMemory() {
@@ -67,14 +67,14 @@ Digest PasswordMemory::tag(std::string_view kind, const AccountRecord& account,
 }
 
 void PasswordMemory::put(const Digest& tag, std::string_view credential) {
-    Shard& shard = *shards_[tag.back() % shard_count];
+    Shard& shard = *shards_[tag.back() % memory_shards];
     const auto until = settings_.now() + settings_.lifetime;
     const std::scoped_lock lock(shard.mutex);
     shard.known.put(tag, {until, std::string(credential)});
 }
 
 std::optional<std::string> PasswordMemory::get(const Digest& tag) const {
-    Shard& shard = *shards_[tag.back() % shard_count];
+    Shard& shard = *shards_[tag.back() % memory_shards];
     const std::scoped_lock lock(shard.mutex);
     const auto* const known = shard.known.find(tag);
     if (known == nullptr) return std::nullopt;

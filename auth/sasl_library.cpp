@@ -12,6 +12,8 @@
 #include <sasl/sasl.h>
 #include <sasl/saslplug.h>
 
+#include "auth/sasl_callback.hpp"
+
 namespace postern::auth {
 namespace {
 
@@ -22,11 +24,6 @@ namespace fs = std::filesystem;
 constexpr std::string_view peer_name = "client";  // With a NUL behind it.
 
 constexpr std::array wanted_plugins = {"libscram.so", "libplain.so", "liblogin.so"};
-
-template <class Function>
-sasl_callback_ft as_callback(Function* function) noexcept {
-    return reinterpret_cast<sasl_callback_ft>(reinterpret_cast<void (*)()>(function));
-}
 
 // Cyrus' own mutexes do nothing.
 void* mutex_new() {
@@ -321,28 +318,28 @@ bool SaslConnection::bind_channel(std::string name, std::string octets) {
 namespace {
 
 SaslConnection::Step step_of(int code, const char* out, unsigned length) {
-    using Kind = SaslConnection::Step::Kind;
+    using StepKind = SaslConnection::Step::Kind;
     SaslConnection::Step step;
     if (out != nullptr) step.octets.assign(out, length);
     switch (code) {
         case SASL_CONTINUE:
-            step.kind = Kind::more;
+            step.kind = StepKind::more;
             return step;
         case SASL_OK:
-            step.kind = Kind::done;
+            step.kind = StepKind::done;
             return step;
         case SASL_BADAUTH:
         case SASL_NOUSER:
         case SASL_NOVERIFY:
         case SASL_NOAUTHZ:
         case SASL_BADBINDING:
-            step.kind = Kind::wrong;
+            step.kind = StepKind::wrong;
             break;
         case SASL_BADPROT:
-            step.kind = Kind::malformed;
+            step.kind = StepKind::malformed;
             break;
         default:
-            step.kind = Kind::failed;
+            step.kind = StepKind::failed;
             break;
     }
     step.error = sasl_errstring(code, nullptr, nullptr);

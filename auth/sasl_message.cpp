@@ -7,11 +7,11 @@
 namespace postern::auth {
 namespace {
 
-constexpr auto alpha = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
-constexpr auto digit = [](char c) { return c >= '0' && c <= '9'; };
+constexpr auto is_alpha = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+constexpr auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
 
-/// printable = %x21-2B / %x2D-7E: ASCII without comma.
-constexpr auto printable = [](char c) { return c >= 0x21 && c <= 0x7E && c != ','; };
+/// printable_octet = %x21-2B / %x2D-7E: ASCII without comma.
+constexpr auto printable_octet = [](char c) { return c >= 0x21 && c <= 0x7E && c != ','; };
 
 /// Takes the text before the next comma, and the comma.
 std::optional<std::string_view> take_field(std::string_view& rest) noexcept {
@@ -46,18 +46,18 @@ std::optional<std::string> decode_saslname(std::string_view text) {
 
 bool is_binding_name(std::string_view text) noexcept {
     return !text.empty() && std::ranges::all_of(text, [](char c) {
-        return alpha(c) || digit(c) || c == '.' || c == '-';
+        return is_alpha(c) || is_digit(c) || c == '.' || c == '-';
     });
 }
 
 bool is_nonce(std::string_view field) noexcept {
     return field.starts_with("r=") && field.size() > 2 &&
-           std::ranges::all_of(field.substr(2), printable);
+           std::ranges::all_of(field.substr(2), printable_octet);
 }
 
 /// attr-val = ALPHA "=" value; value holds neither NUL nor comma.
 bool is_extension(std::string_view field) noexcept {
-    return field.size() > 2 && alpha(field[0]) && field[1] == '=' && valid_utf8(field) &&
+    return field.size() > 2 && is_alpha(field[0]) && field[1] == '=' && valid_utf8(field) &&
            field.find('\0') == std::string_view::npos;
 }
 
@@ -71,8 +71,9 @@ bool are_extensions(std::string_view rest) noexcept {
 bool is_base64(std::string_view text) noexcept {
     if (text.empty() || text.size() % 4 != 0) return false;
     const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
-    return std::ranges::all_of(text.substr(0, text.size() - padding),
-                               [](char c) { return alpha(c) || digit(c) || c == '+' || c == '/'; });
+    return std::ranges::all_of(text.substr(0, text.size() - padding), [](char c) {
+        return is_alpha(c) || is_digit(c) || c == '+' || c == '/';
+    });
 }
 
 bool parse_flag(std::string_view field, Gs2Header& out) {

@@ -19,10 +19,6 @@ std::string_view view_of(const Sha1Digest& digest) noexcept {
     return {reinterpret_cast<const char*>(digest.data()), digest.size()};
 }
 
-const unsigned char* octets(std::string_view text) noexcept {
-    return reinterpret_cast<const unsigned char*>(text.data());
-}
-
 Sha1Digest hmac_sha1(const Sha1Digest& key, std::string_view text) noexcept {
     Sha1Digest out{};
     unsigned length = 0;

@@ -13,8 +13,8 @@ namespace {
 
 using std::chrono::nanoseconds;
 
-constexpr std::size_t shard_count = 64;  // bits of one word: which shards a call locks
-constexpr std::size_t key_prefix = 2;    // of key_text(): an account's limits share a shard
+constexpr std::size_t limit_shards = 64;  // bits of one word: which shards a call locks
+constexpr std::size_t key_prefix = 2;     // of key_text(): an account's limits share a shard
 
 /// One window of one key. `tat` is the theoretical arrival time of GCRA: when the bucket is full
 /// again.
@@ -125,16 +125,16 @@ struct LimitStore::Shard {
 };
 
 LimitStore::LimitStore(std::size_t max_keys) {
-    shards_.reserve(shard_count);
-    for (std::size_t i = 0; i < shard_count; ++i) {
-        shards_.push_back(std::make_unique<Shard>(max_keys / shard_count + 1));
+    shards_.reserve(limit_shards);
+    for (std::size_t i = 0; i < limit_shards; ++i) {
+        shards_.push_back(std::make_unique<Shard>(max_keys / limit_shards + 1));
     }
 }
 
 LimitStore::~LimitStore() = default;
 
 std::size_t LimitStore::shard_of(std::string_view key) const noexcept {
-    return std::hash<std::string_view>{}(key.substr(key_prefix)) % shard_count;
+    return std::hash<std::string_view>{}(key.substr(key_prefix)) % limit_shards;
 }
 
 LimitAnswer LimitStore::reserve(std::span<const Touch> touches, SteadyTime now_point,
@@ -152,7 +152,7 @@ LimitAnswer LimitStore::reserve(std::span<const Touch> touches, SteadyTime now_p
     }
     // Always in rising order, so that two calls never wait for each other.
     std::vector<std::unique_lock<std::mutex>> locks;
-    for (std::size_t i = 0; i < shard_count; ++i) {
+    for (std::size_t i = 0; i < limit_shards; ++i) {
         if ((wanted >> i & 1U) != 0) locks.emplace_back(shards_[i]->mutex);
     }
 

@@ -18,9 +18,9 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr std::size_t shard_count = 16;
+constexpr std::size_t watch_shards = 16;
 /// Of one account. Whoever uses more within known_for is everywhere.
-constexpr std::size_t most_networks = 32;
+constexpr std::size_t networks_of_account = 32;
 /// "Within minutes".
 constexpr std::chrono::minutes crowd_span{10};
 /// Networks that the account did not use before these minutes.
@@ -55,7 +55,7 @@ struct Site {
     SteadyTime last = long_ago;
 };
 
-struct Account {
+struct Watched {
     std::vector<Site> networks;
     SteadyTime last = long_ago;
 };
@@ -77,22 +77,22 @@ struct LoginWatch::Impl {
     struct Shard {
         explicit Shard(std::size_t max) : accounts(max) {}
         mutable std::mutex mutex;
-        BoundedMap<Account> accounts;
+        BoundedMap<Watched> accounts;
     };
 
     Impl(Settings settings, Bounds bounds) : known_for_s(settings.known_for.count()) {
         for (auto& shard : shards)
-            shard = std::make_unique<Shard>(bounds.max_accounts / shard_count + 1);
+            shard = std::make_unique<Shard>(bounds.max_accounts / watch_shards + 1);
     }
 
     [[nodiscard]] Shard& shard_of(std::string_view account) {
-        return *shards[hash_of(account) % shard_count];
+        return *shards[hash_of(account) % watch_shards];
     }
 
-    [[nodiscard]] static Account& account(Shard& shard, std::string_view name, SteadyTime now) {
+    [[nodiscard]] static Watched& account(Shard& shard, std::string_view name, SteadyTime now) {
         // Never worthless, so that only the bound makes it forgotten: an account that comes back
         // after a year is not new.
-        return shard.accounts.get(name, [now](const Account& a) -> std::int64_t {
+        return shard.accounts.get(name, [now](const Watched& a) -> std::int64_t {
             const std::int64_t oldest = std::numeric_limits<std::int32_t>::max();
             if (a.last == long_ago) return 1;
             const auto age = std::chrono::duration_cast<seconds>(now - a.last).count();
@@ -101,14 +101,14 @@ struct LoginWatch::Impl {
     }
 
     /// The same /24 or /48, unless two providers share it.
-    [[nodiscard]] static Site* find(Account& account, const Site& wanted) {
+    [[nodiscard]] static Site* find(Watched& account, const Site& wanted) {
         const auto at = std::ranges::find_if(account.networks, [&](const Site& n) {
             return n.near == wanted.near && (n.asn == wanted.asn || n.asn == 0 || wanted.asn == 0);
         });
         return at == account.networks.end() ? nullptr : &*at;
     }
 
-    static void remember(Account& account, const Site& seen) {
+    static void remember(Watched& account, const Site& seen) {
         account.last = std::max(account.last, seen.last);
         if (Site* known = find(account, seen)) {
             known->last = std::max(known->last, seen.last);
@@ -116,7 +116,7 @@ struct LoginWatch::Impl {
             if (seen.country != 0) known->country = seen.country;
             return;
         }
-        if (account.networks.size() < most_networks) {
+        if (account.networks.size() < networks_of_account) {
             account.networks.push_back(seen);
             return;
         }
@@ -125,7 +125,7 @@ struct LoginWatch::Impl {
     }
 
     std::atomic<std::int64_t> known_for_s;
-    std::array<std::unique_ptr<Shard>, shard_count> shards;
+    std::array<std::unique_ptr<Shard>, watch_shards> shards;
 };
 
 namespace {
@@ -147,7 +147,7 @@ bool after_failures(const LoginGuard::SuccessAnswer& guard) {
 }
 
 /// How many networks came up in these minutes that the account did not use before.
-std::uint32_t fresh_networks(const Account& account, SteadyTime now) {
+std::uint32_t fresh_networks(const Watched& account, SteadyTime now) {
     // A mobile provider hands a phone from one of its networks to the next.
     const auto key = [](const Site& n) -> std::uint64_t { return n.asn != 0 ? n.asn : n.far; };
     const auto fresh = [&](const Site& n) { return within(n.first, now, crowd_span); };
@@ -181,7 +181,7 @@ LoginWatch::Alerts LoginWatch::on_login(const Login& login, SteadyTime now) {
     auto& shard = impl_->shard_of(login.account);
     const std::scoped_lock lock(shard.mutex);
     const bool brand_new = shard.accounts.find(login.account) == nullptr;
-    Account& account = Impl::account(shard, login.account, now);
+    Watched& account = Impl::account(shard, login.account, now);
     if (!brand_new) {
         bool network_known = false;
         bool country_known = false;
@@ -195,7 +195,7 @@ LoginWatch::Alerts LoginWatch::on_login(const Login& login, SteadyTime now) {
             country_known = country_known || n.country == here.country;
         }
         // Whoever is everywhere has no network that would be new.
-        out.new_network = !network_known && account.networks.size() < most_networks;
+        out.new_network = !network_known && account.networks.size() < networks_of_account;
         out.new_country = here.country != 0 && any_country && !country_known;
     }
     const bool seen_before = Impl::find(account, here) != nullptr;
@@ -212,7 +212,7 @@ void LoginWatch::load(std::string_view name, std::string_view source, const Plac
                       std::chrono::seconds ago, SteadyTime now) {
     auto& shard = impl_->shard_of(name);
     const std::scoped_lock lock(shard.mutex);
-    Account& account = Impl::account(shard, name, now);
+    Watched& account = Impl::account(shard, name, now);
     const seconds known_for(impl_->known_for_s.load(std::memory_order_relaxed));
     if (ago >= known_for) {
         account.last = std::max(account.last, now - std::max(known_for, seconds{0}));

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint64_t max_amount = std::uint64_t{1} << 50U;
 constexpr std::uint64_t max_period_s = 366ULL * 86'400;
-constexpr std::size_t longest_text = 64;
+constexpr std::size_t longest_window = 64;
 
 struct Unit {
     std::string_view name;
@@ -123,7 +123,7 @@ std::string Window::text() const {
 }
 
 boost::system::result<Window> parse_window(std::string_view text) {
-    if (text.size() > longest_text) return WindowError::syntax;
+    if (text.size() > longest_window) return WindowError::syntax;
     const auto slash = text.find('/');
     if (slash == std::string_view::npos) return WindowError::syntax;
     auto left = trim(text.substr(0, slash));

@@ -19,10 +19,6 @@ struct Token {
     [[nodiscard]] bool word() const noexcept { return kind == Kind::atom || kind == Kind::quoted; }
 };
 
-bool is_space(char c) noexcept {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 bool is_special(char c) noexcept {
     return std::string_view("<>:;,@.()[]\\\"").find(c) != std::string_view::npos;
 }

@@ -27,7 +27,7 @@ constexpr std::uint32_t value_of(char c) noexcept {
     return values[static_cast<unsigned char>(c)];
 }
 
-constexpr std::uint32_t octet(char c) noexcept {
+constexpr std::uint32_t octet_of(char c) noexcept {
     return static_cast<unsigned char>(c);
 }
 
@@ -38,9 +38,9 @@ std::string base64_encode(std::string_view octets) {
     out.reserve((octets.size() + 2) / 3 * 4);
     for (std::size_t i = 0; i < octets.size(); i += 3) {
         const std::size_t n = std::min<std::size_t>(3, octets.size() - i);
-        std::uint32_t group = octet(octets[i]) << 16U;
-        if (n > 1) group |= octet(octets[i + 1]) << 8U;
-        if (n > 2) group |= octet(octets[i + 2]);
+        std::uint32_t group = octet_of(octets[i]) << 16U;
+        if (n > 1) group |= octet_of(octets[i + 1]) << 8U;
+        if (n > 2) group |= octet_of(octets[i + 2]);
         out += alphabet[group >> 18U];
         out += alphabet[group >> 12U & 63U];
         out += n > 1 ? alphabet[group >> 6U & 63U] : '=';

@@ -43,12 +43,12 @@ constexpr auto of_the_message = std::to_array<std::string_view>({
 });
 
 /// All words of one row must stand in the text (lower case); empty ones are none.
-struct Row {
+struct VerbRow {
     std::array<std::string_view, 2> words;
 };
 
 /// The upstream's own trouble: our address or our account there is blocked, our quota is spent.
-constexpr auto of_the_path = std::to_array<Row>({
+constexpr auto of_the_path = std::to_array<VerbRow>({
     // our address is listed or blocked
     {{"client host", "blocked"}},
     {{"client host", "listed"}},
@@ -190,8 +190,8 @@ bool is_path_trouble(const Reply& reply) noexcept {
     std::array<char, 512> own{};
     const std::string_view text = without_addresses(whole, own);
     const auto has = [text](std::string_view word) { return says(text, word); };
-    return std::ranges::any_of(of_the_path,
-                               [&](const Row& row) { return std::ranges::all_of(row.words, has); });
+    return std::ranges::any_of(
+        of_the_path, [&](const VerbRow& row) { return std::ranges::all_of(row.words, has); });
 }
 
 Judges judges(UpstreamStage stage, const Reply& reply) noexcept {

@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t command_line_limit = 512;
 
 /// Takes the next word off the front; words are parted by spaces.
-std::string_view take_word(std::string_view& text) {
+std::string_view take_capability(std::string_view& text) {
     text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
     const std::string_view word = text.substr(0, text.find(' '));
     text.remove_prefix(word.size());
@@ -25,7 +25,7 @@ std::string_view take_word(std::string_view& text) {
 void take_mechanisms(std::string_view text, std::vector<std::string>& out) {
     constexpr std::size_t most = 64;
     while (out.size() < most) {
-        const std::string_view word = take_word(text);
+        const std::string_view word = take_capability(text);
         if (word.empty()) return;
         std::string mechanism = to_upper(word);
         if (std::ranges::find(out, mechanism) == out.end()) out.push_back(std::move(mechanism));
@@ -39,7 +39,7 @@ UpstreamOffer parse_ehlo(const std::vector<std::string>& lines) {
     offer.esmtp = true;
     for (std::size_t i = 1; i < lines.size(); ++i) {
         std::string_view rest = lines[i];
-        const std::string keyword = to_upper(take_word(rest));
+        const std::string keyword = to_upper(take_capability(rest));
         if (keyword == "PIPELINING") {
             offer.pipelining = true;
         } else if (keyword == "8BITMIME") {
@@ -52,7 +52,7 @@ UpstreamOffer parse_ehlo(const std::vector<std::string>& lines) {
             offer.starttls = true;
         } else if (keyword == "SIZE") {
             offer.size = true;
-            const std::string_view number = take_word(rest);
+            const std::string_view number = take_capability(rest);
             std::uint64_t value = 0;
             const auto [end, error] =
                 std::from_chars(number.data(), number.data() + number.size(), value);

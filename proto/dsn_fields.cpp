@@ -5,17 +5,12 @@
 #include "proto/dsn_impl.hpp"
 #include "proto/header.hpp"
 #include "proto/utf8.hpp"
+#include "proto/xtext.hpp"
 
 namespace postern::proto {
 namespace {
 
 constexpr std::size_t fold_at = 76;
-
-int hex_digit(char c) noexcept {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
 
 /// RFC 3461 4; what is no xtext stays as it is.
 std::string decode_xtext(std::string_view text) {

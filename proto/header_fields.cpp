@@ -10,14 +10,14 @@
 namespace postern::proto {
 namespace {
 
-constexpr std::size_t line_limit = 78;  // RFC 5322 2.1.1
+constexpr std::size_t fold_beyond = 78;  // RFC 5322 2.1.1
 
 /// Appends words to a field, folding before a word that would make the line too long.
 class Folder {
   public:
     Folder(std::string_view name, std::string& out) : out_(out), line_(out.size()) { out_ += name; }
     void word(std::string_view text) {
-        if (out_.size() - line_ + 1 + text.size() > line_limit) {
+        if (out_.size() - line_ + 1 + text.size() > fold_beyond) {
             out_ += "\r\n";
             line_ = out_.size();
         }

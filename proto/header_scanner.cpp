@@ -18,10 +18,6 @@ constexpr std::size_t removals_limit = 1000;  ///< Against a header that is all 
 constexpr std::size_t mailboxes_limit = 100;
 constexpr std::uint64_t section_limit = 1024 * 1024;  ///< Of the whole header section.
 
-bool is_space(char c) noexcept {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
 std::string_view trim(std::string_view text) noexcept {
     while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
     while (!text.empty() && is_space(text.back())) text.remove_suffix(1);

@@ -20,7 +20,7 @@ constexpr std::size_t max_size_digits = 20;  // RFC 1870 3
 using Value = std::optional<std::string_view>;  // Unset: no `=`.
 
 template <class Target>
-struct Row {
+struct ParameterRow {
     std::string_view keyword;
     ParameterFault (*read)(Value value, Target& target);
 };
@@ -124,7 +124,7 @@ bool valid_orcpt(std::string_view text, bool smtputf8) noexcept {
 
 /// Walks over ` keyword[=value]`; each may come once.
 template <class Target, std::size_t Count>
-ParameterFault read_all(std::string_view text, const std::array<Row<Target>, Count>& rows,
+ParameterFault read_all(std::string_view text, const std::array<ParameterRow<Target>, Count>& rows,
                         Target& target) {
     std::array<bool, Count> seen{};
     while (true) {
@@ -135,8 +135,9 @@ ParameterFault read_all(std::string_view text, const std::array<Row<Target>, Cou
         const std::size_t equals = word.find('=');
         const std::string_view keyword = word.substr(0, equals);
         if (!is_keyword(keyword)) return ParameterFault::bad;
-        const auto row = std::ranges::find_if(
-            rows, [&](const Row<Target>& r) { return same_ignoring_case(r.keyword, keyword); });
+        const auto row = std::ranges::find_if(rows, [&](const ParameterRow<Target>& r) {
+            return same_ignoring_case(r.keyword, keyword);
+        });
         if (row == rows.end()) return ParameterFault::unknown;
         bool& once = seen.at(static_cast<std::size_t>(row - rows.begin()));
         if (once) return ParameterFault::bad;
@@ -148,7 +149,7 @@ ParameterFault read_all(std::string_view text, const std::array<Row<Target>, Cou
     }
 }
 
-constexpr std::array<Row<Envelope>, 6> mail_rows{{
+constexpr std::array<ParameterRow<Envelope>, 6> mail_rows{{
     {"SIZE", read_size},          // RFC 1870
     {"BODY", read_body},          // RFC 6152
     {"SMTPUTF8", read_smtputf8},  // RFC 6531
@@ -168,7 +169,7 @@ ParameterFault read_rcpt_parameters(std::string_view text, bool smtputf8, Recipi
         Recipient& recipient;
         bool smtputf8;
     };
-    static constexpr std::array<Row<Target>, 2> rows{{
+    static constexpr std::array<ParameterRow<Target>, 2> rows{{
         {"NOTIFY",
          [](Value value, Target& target) { return read_notify(value, target.recipient); }},
         {"ORCPT",

@@ -20,6 +20,11 @@ namespace postern::proto {
     return u < 0x20 || u == 0x7f;
 }
 
+/// White space of folded fields (RFC 5322 3.2.2) and their line ends.
+[[nodiscard]] constexpr bool is_space(char c) noexcept {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 [[nodiscard]] bool has_control(std::string_view text) noexcept;
 
 [[nodiscard]] constexpr char ascii_lower(char c) noexcept {

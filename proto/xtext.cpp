@@ -4,16 +4,6 @@
 
 namespace postern::proto {
 
-namespace {
-
-constexpr int hex_digit(char c) noexcept {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
-}  // namespace
-
 bool valid_xtext(std::string_view text) noexcept {
     if (text.empty()) return false;
     for (std::size_t i = 0; i < text.size(); ++i) {

@@ -4,6 +4,13 @@
 
 namespace postern::proto {
 
+/// The value of an upper-case hexadecimal digit, as xtext writes them; -1 where it is none.
+[[nodiscard]] constexpr int hex_digit(char c) noexcept {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
 /// xtext (RFC 3461 4): printable ASCII but `+` and `=`, or `+` and two upper-case hexadecimal
 /// digits that do not name a control octet (a value is handed on: what it decodes to must not hold
 /// line ends). Not empty.

@@ -89,7 +89,8 @@ class Run {
         if (error) return Failure(fmt::format("{}: {}", from, error.message()), false);
         std::ranges::sort(names);
         for (const std::string& each : names) {
-            if (const auto copied = entry(name + "/" + each, depth); !copied) return copied.error();
+            if (const auto copied = entry(fmt::format("{}/{}", name, each), depth); !copied)
+                return copied.error();
         }
         return {};
     }

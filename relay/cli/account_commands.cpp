@@ -9,7 +9,7 @@ namespace postern::relay::cli {
 namespace {
 
 /// What `add` and `set` take.
-struct Wanted {
+struct WantedAccount {
     std::string account;
     bool password_stdin = false;
     bool no_password = false;
@@ -21,7 +21,7 @@ class AccountCommands {
   public:
     explicit AccountCommands(Context& context) : c_(context) {}
 
-    Exit add(const Wanted& w) {
+    Exit add(const WantedAccount& w) {
         auto body = read(w);
         if (!body) return Exit::usage;
         (*body)["account"] = w.account;
@@ -29,7 +29,7 @@ class AccountCommands {
         return w.no_password ? exit : warn_if_unasked(c_, exit);
     }
 
-    Exit set(const Wanted& w) {
+    Exit set(const WantedAccount& w) {
         auto body = read(w);
         if (!body) return Exit::usage;
         if (body->empty())
@@ -39,7 +39,7 @@ class AccountCommands {
         return w.password_stdin ? warn_if_unasked(c_, exit) : exit;
     }
 
-    Exit passwd(const Wanted& w) {
+    Exit passwd(const WantedAccount& w) {
         auto body = read(w);
         if (!body) return Exit::usage;
         return warn_if_unasked(
@@ -83,7 +83,7 @@ class AccountCommands {
 
   private:
     /// The request's body; empty where an argument is wrong, which is told.
-    std::optional<Json> read(const Wanted& w) const {
+    std::optional<Json> read(const WantedAccount& w) const {
         if (!is_address(c_, w.account)) return std::nullopt;
         Json body = Json::object();
         const auto owns = without_empty(w.owns);
@@ -172,7 +172,7 @@ class AccountCommands {
     Context& c_;
 };
 
-void password_options(CLI::App& app, Wanted& w, bool may_go_without) {
+void password_options(CLI::App& app, WantedAccount& w, bool may_go_without) {
     auto* from_input =
         app.add_flag("--password-stdin", w.password_stdin,
                      "Read the password from standard input (one line; a terminal is asked twice)");
@@ -182,7 +182,7 @@ void password_options(CLI::App& app, Wanted& w, bool may_go_without) {
     }
 }
 
-void common_options(CLI::App& app, Wanted& w) {
+void common_options(CLI::App& app, WantedAccount& w) {
     password_options(app, w, true);
     app.add_option("--customer", w.customer,
                    "The customer that the account belongs to, made where there is none; '': none");
@@ -200,7 +200,7 @@ CLI::Option* account_argument(CLI::App& app, std::string& into) {
 void add_account_commands(CLI::App& root, Context& context) {
     CLI::App& account = *command(root, "account", "Who may log in");
     const auto commands = std::make_shared<AccountCommands>(context);
-    const auto wanted = std::make_shared<Wanted>();
+    const auto wanted = std::make_shared<WantedAccount>();
     const auto selectors = std::make_shared<SelectorOptions>();
     const auto text = std::make_shared<std::string>();
 

@@ -13,7 +13,7 @@
 namespace postern::relay::cli {
 namespace {
 
-struct Wanted {
+struct WantedCredential {
     std::string account, name, kind = "password", plan, certificate;
     DeviceOptions device;
 };
@@ -44,7 +44,7 @@ bool add_certificate(const Context& c, const std::string& path, Json& body) {
     return true;
 }
 
-Exit add(const Context& c, const Wanted& w) {
+Exit add(const Context& c, const WantedCredential& w) {
     if (!is_address(c, w.account)) return Exit::usage;
     const bool is_certificate = w.kind == "certificate";
     if (is_certificate != !w.certificate.empty()) {
@@ -93,7 +93,7 @@ Exit list(const Context& c, const std::string& account) {
     return exit;
 }
 
-Exit revoke(const Context& c, const Wanted& w) {
+Exit revoke(const Context& c, const WantedCredential& w) {
     if (!is_address(c, w.account)) return Exit::usage;
     Call call;
     call.method = "DELETE";
@@ -111,7 +111,7 @@ void add_credential_commands(CLI::App& account, Context& context) {
     CLI::App& credential =
         *command(account, "credential",
                  "Further passwords of an account, and certificates: apps, devices, API keys");
-    const auto w = std::make_shared<Wanted>();
+    const auto w = std::make_shared<WantedCredential>();
     const auto subject = [w](CLI::App& app) {
         app.add_option("ACCOUNT", w->account, "The login name, an address")->required();
     };

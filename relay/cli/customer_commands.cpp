@@ -5,7 +5,7 @@ namespace postern::relay::cli {
 namespace {
 
 /// What `add` and `set` take.
-struct Wanted {
+struct WantedCustomer {
     std::string customer;
     std::optional<std::string> plan, contact, abuse_contact;
     std::vector<std::string> domains, rules;
@@ -15,14 +15,14 @@ class CustomerCommands {
   public:
     explicit CustomerCommands(Context& context) : c_(context) {}
 
-    Exit add(const Wanted& w) {
+    Exit add(const WantedCustomer& w) {
         auto body = read(w);
         if (!body) return Exit::usage;
         (*body)["customer"] = w.customer;
         return change("POST", {"customer"}, w.customer, std::move(*body));
     }
 
-    Exit set(const Wanted& w) {
+    Exit set(const WantedCustomer& w) {
         auto body = read(w);
         if (!body) return Exit::usage;
         if (body->empty())
@@ -63,7 +63,7 @@ class CustomerCommands {
 
   private:
     /// The request's body; empty where an argument is wrong, which is told.
-    std::optional<Json> read(const Wanted& w) const {
+    std::optional<Json> read(const WantedCustomer& w) const {
         Json body = Json::object();
         if (!w.domains.empty()) body["domains"] = without_empty(w.domains);
         if (w.plan) body["plan"] = *w.plan;
@@ -110,7 +110,7 @@ class CustomerCommands {
 void add_customer_commands(CLI::App& root, Context& context) {
     CLI::App& customer = *command(root, "customer", "Who owns accounts and domains");
     const auto commands = std::make_shared<CustomerCommands>(context);
-    const auto wanted = std::make_shared<Wanted>();
+    const auto wanted = std::make_shared<WantedCustomer>();
     const auto selectors = std::make_shared<SelectorOptions>();
     const auto subject = [wanted](CLI::App& app) {
         app.add_option("CUSTOMER", wanted->customer, "The name")->required();

@@ -15,7 +15,7 @@ struct Option {
     std::string_view key;
     AuthBackend backend;
 };
-constexpr std::array options = {
+constexpr std::array backend_options = {
     Option{"saslauthd_path", AuthBackend::saslauthd},
     Option{"sasldb_path", AuthBackend::sasldb},
     Option{"ldapdb_uri", AuthBackend::ldapdb},
@@ -68,7 +68,7 @@ void look_at(const std::vector<std::string>& mechanisms, AuthBackend backend, co
         keys.fault(key,
                    fmt::format("{} cannot be served by the back-end {}, which never shows what "
                                "it needs; write {}",
-                               quoted(mechanism), quoted(name(backend)), any_of(words)));
+                               in_quotes(mechanism), in_quotes(name(backend)), any_of(words)));
     }
 }
 
@@ -105,11 +105,11 @@ std::vector<std::string> mechanisms_of(AuthBackend backend) {
 }
 
 void finish_backend(Auth& auth, const std::vector<Listen>& listeners, const KeysGiven& keys) {
-    for (const Option& option : options) {
+    for (const Option& option : backend_options) {
         if (option.backend == auth.backend || !keys.given(path(option.key))) continue;
         keys.notice(path(option.key),
                     fmt::format("has no effect: it is of the back-end {}, and auth.backend is {}",
-                                quoted(name(option.backend)), quoted(name(auth.backend))));
+                                in_quotes(name(option.backend)), in_quotes(name(auth.backend))));
     }
     if (auth.backend == AuthBackend::embedded) return;
     if (keys.given("auth.mechanisms")) {
@@ -149,7 +149,7 @@ void finish_backend(Auth& auth, const std::vector<Listen>& listeners, const Keys
         keys.fault(path("sql_hostnames"),
                    fmt::format("{} is no list of hosts; write them with commas and without spaces, "
                                "like \"db1.example.net:5432,db2.example.net\"",
-                               quoted(o.sql_hostnames)));
+                               in_quotes(o.sql_hostnames)));
     }
 }
 

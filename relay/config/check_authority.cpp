@@ -12,7 +12,7 @@
 namespace postern::relay::config {
 namespace {
 
-constexpr auto soon = std::chrono::hours(24 * 14);
+constexpr auto renew_within = std::chrono::hours(24 * 14);
 
 /// Unset: it cannot be read, which is told.
 std::optional<std::string> read(const std::string& path, std::vector<Finding>& out) {
@@ -43,7 +43,7 @@ void check_end(const std::string& path, std::string_view what, std::optional<aut
              std::string(fix)});
         return;
     }
-    const bool near = *ends - now < soon;
+    const bool near = *ends - now < renew_within;
     out.push_back({"certificate", near ? Status::warn : Status::ok,
                    fmt::format("{}: {}, good until {}", path, what, day),
                    near ? std::string(fix) : ""});

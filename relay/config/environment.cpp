@@ -15,7 +15,7 @@ namespace {
 
 using Variables = std::vector<std::pair<std::string, std::string>>;
 
-constexpr std::string_view prefix = "POSTERN_";
+constexpr std::string_view variable_prefix = "POSTERN_";
 
 /// One variable with the key that it sets. `path` names fields and, as numbers, places in lists.
 struct Assignment {
@@ -170,7 +170,7 @@ bool looks_like_kubernetes(std::string_view name) {
 /// A key in the form of `name` whose section is known: what it may have meant.
 std::string nearest_variable(std::string_view rest) {
     const Key* table = &all_keys();
-    std::string so_far(prefix);
+    std::string so_far(variable_prefix);
     while (true) {
         const Key* into = nullptr;
         for (const Key& child : table->children) {
@@ -200,8 +200,8 @@ class Layer {
     void own_names(const Variables& variables) {
         std::vector<Assignment> all;
         for (const auto& [name, value] : variables) {
-            if (!name.starts_with(prefix) || name == "POSTERN_CONFIG") continue;
-            const std::string_view rest = std::string_view(name).substr(prefix.size());
+            if (!name.starts_with(variable_prefix) || name == "POSTERN_CONFIG") continue;
+            const std::string_view rest = std::string_view(name).substr(variable_prefix.size());
             Assignment a;
             a.variable = name;
             a.value = value;

@@ -86,7 +86,7 @@ class Finish {
                 fault("server.listen", fmt::format("listener {} expects a PROXY header, and nobody "
                                                    "may send one; name the proxies in "
                                                    "server.proxy_from",
-                                                   quoted(listen.name)));
+                                                   in_quotes(listen.name)));
             }
         }
         const auto is_unix = [](const AdminListen& a) { return !a.path.empty(); };
@@ -101,7 +101,7 @@ class Finish {
             if (!listen.devices || listen.mechanisms.empty()) continue;
             fault("server.listen", fmt::format("listener {} is for devices, where nobody logs in; "
                                                "leave mechanisms= out",
-                                               quoted(listen.name)));
+                                               in_quotes(listen.name)));
         }
         for (const Listen& devices : c_.server.listen) {
             const auto shared = std::ranges::find_if(c_.server.listen, [&](const Listen& other) {
@@ -111,7 +111,7 @@ class Finish {
                 fault("server.listen",
                       fmt::format("listener {} is for devices and shares its name with {}, which "
                                   "is not; give one of them another by name=N",
-                                  quoted(devices.name), shared->place()));
+                                  in_quotes(devices.name), shared->place()));
             }
         }
     }
@@ -126,7 +126,7 @@ class Finish {
             fault("server.hostname", fmt::format("not set, and the system's name {} has no dot; "
                                                  "set it to the name that mail programs use, "
                                                  "like \"smtp.example.net\"",
-                                                 quoted(r_.around.hostname)));
+                                                 in_quotes(r_.around.hostname)));
         }
         if (s.hostname.empty()) s.hostname = "localhost.localdomain";
         if (s.contact.empty()) s.contact = "postmaster@" + domain_of(s.hostname);
@@ -246,7 +246,7 @@ class Finish {
             if (!name.empty() && !names.insert(name).second) {
                 fault(fmt::format("upstream.{}.name", i),
                       fmt::format("{} is the name of another upstream; write one of its own",
-                                  quoted(name)));
+                                  in_quotes(name)));
             }
         }
     }

@@ -56,7 +56,7 @@ std::string in_units(std::uint64_t value, std::span<const Unit> units) {
 }
 
 std::string shown(const Node& node, std::string_view text) {
-    return node.kind == Node::Kind::integer ? std::string(text) : quoted(text);
+    return node.kind == Node::Kind::integer ? std::string(text) : in_quotes(text);
 }
 
 }  // namespace
@@ -101,10 +101,10 @@ void no_such_word(Reading& r, const Node& node, const std::string& key, std::str
                   const std::vector<std::string_view>& later) {
     if (std::ranges::find(later, word) != later.end()) {
         r.fault(node.where, key,
-                fmt::format("{} belongs to a later version; this one knows {}", quoted(word),
+                fmt::format("{} belongs to a later version; this one knows {}", in_quotes(word),
                             any_of(words)));
     } else {
-        r.fault(node.where, key, fmt::format("{} is not {}", quoted(word), any_of(words)));
+        r.fault(node.where, key, fmt::format("{} is not {}", in_quotes(word), any_of(words)));
     }
 }
 
@@ -147,7 +147,7 @@ void Hostname::read(Reading& r, const Node& node, const std::string& key, std::s
     if (!is_host_name(lower) || lower.find('.') == std::string::npos) {
         r.fault(node.where, key,
                 fmt::format("{} is no full host name; write one like \"smtp.example.net\"",
-                            quoted(*text)));
+                            in_quotes(*text)));
         return;
     }
     out = lower;
@@ -159,7 +159,7 @@ void Mailbox::read(Reading& r, const Node& node, const std::string& key, std::st
     if (!looks_like_mailbox(*text)) {
         r.fault(node.where, key,
                 fmt::format("{} is no mail address; write one like \"help@example.net\"",
-                            quoted(*text)));
+                            in_quotes(*text)));
         return;
     }
     out = *text;
@@ -175,7 +175,7 @@ void UserName::read(Reading& r, const Node& node, const std::string& key, std::s
     }
     if (!is_label(*text)) {
         r.fault(node.where, key,
-                fmt::format("{} is no user name; write one like \"postern\"", quoted(*text)));
+                fmt::format("{} is no user name; write one like \"postern\"", in_quotes(*text)));
         return;
     }
     out = *text;
@@ -188,7 +188,7 @@ void Label::read(Reading& r, const Node& node, const std::string& key, std::stri
         r.fault(
             node.where, key,
             fmt::format("{} is no name; use up to 64 letters, digits, dots, dashes and underscores",
-                        quoted(*text)));
+                        in_quotes(*text)));
         return;
     }
     out = *text;
@@ -200,7 +200,7 @@ void Flag::read(Reading& r, const Node& node, const std::string& key, bool& out)
     } else if (node.kind == Node::Kind::raw && (node.text == "true" || node.text == "false")) {
         out = node.text == "true";
     } else if (node.kind == Node::Kind::raw) {
-        r.fault(node.where, key, fmt::format("{} is not true or false", quoted(node.text)));
+        r.fault(node.where, key, fmt::format("{} is not true or false", in_quotes(node.text)));
     } else {
         r.wrong_kind(node, key, "true or false");
     }
@@ -251,11 +251,11 @@ void Size::read(Reading& r, const Node& node, const std::string& key, std::uint6
     if (!value) {
         r.fault(node.where, key,
                 fmt::format("{} is no size; write one like \"25MiB\" (B, KiB, MiB, GiB, TiB)",
-                            quoted(*text)));
+                            in_quotes(*text)));
     } else if (*value < min || *value > max) {
         r.fault(node.where, key,
-                fmt::format("{} is not between {} and {}", quoted(*text), in_units(min, size_units),
-                            in_units(max, size_units)));
+                fmt::format("{} is not between {} and {}", in_quotes(*text),
+                            in_units(min, size_units), in_units(max, size_units)));
     } else {
         out = *value;
     }
@@ -268,13 +268,13 @@ void Span::read(Reading& r, const Node& node, const std::string& key, Duration& 
     if (!value) {
         r.fault(node.where, key,
                 fmt::format("{} is no duration; write one like \"20s\" (ms, s, m, h, d)",
-                            quoted(*text)));
+                            in_quotes(*text)));
         return;
     }
     const auto count = [](Duration d) { return static_cast<std::uint64_t>(d.count()); };
     if (*value < count(min) || *value > count(max)) {
         r.fault(node.where, key,
-                fmt::format("{} is not between {} and {}", quoted(*text),
+                fmt::format("{} is not between {} and {}", in_quotes(*text),
                             in_units(count(min), time_units), in_units(count(max), time_units)));
         return;
     }

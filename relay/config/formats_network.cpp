@@ -33,7 +33,7 @@ std::string apply_mechanisms(std::string_view list, Listen& listen) {
         const std::string_view one = list.substr(0, plus);
         std::string name;
         if (const std::string wrong = read_mechanism(one, name); !wrong.empty())
-            return fmt::format("names {}, which {}", quoted(one), wrong);
+            return fmt::format("names {}, which {}", in_quotes(one), wrong);
         if (std::ranges::find(listen.mechanisms, name) == listen.mechanisms.end())
             listen.mechanisms.push_back(std::move(name));
         if (plus == std::string_view::npos) return "";
@@ -62,10 +62,11 @@ std::string apply_word(std::string_view word, Listen& listen, bool& security_giv
         if (is_label(listen.name)) return "";
         return fmt::format(
             "{} is no name; use up to 64 letters, digits, dots, dashes and underscores",
-            quoted(listen.name));
+            in_quotes(listen.name));
     }
     if (word.starts_with("mechanisms=")) return apply_mechanisms(word.substr(11), listen);
-    return fmt::format("does not know the word {}; the words are {}", quoted(word), listen_words);
+    return fmt::format("does not know the word {}; the words are {}", in_quotes(word),
+                       listen_words);
 }
 
 }  // namespace
@@ -77,7 +78,7 @@ void ListenOn::read(Reading& r, const Node& node, const std::string& key, Listen
     const auto place = words.empty() ? std::nullopt : parse_host_port(words.front());
     if (!place || !place->literal || !place->port) {
         r.fault(node.where, key,
-                fmt::format("{} is no address and port; {}", quoted(*text), listen_example));
+                fmt::format("{} is no address and port; {}", in_quotes(*text), listen_example));
         return;
     }
     Listen listen;
@@ -87,13 +88,14 @@ void ListenOn::read(Reading& r, const Node& node, const std::string& key, Listen
     for (std::size_t i = 1; i < words.size(); ++i) {
         const std::string wrong = apply_word(words[i], listen, security_given);
         if (!wrong.empty()) {
-            r.fault(node.where, key, fmt::format("{} {}", quoted(*text), wrong));
+            r.fault(node.where, key, fmt::format("{} {}", in_quotes(*text), wrong));
             return;
         }
     }
     if (!security_given) {
-        r.fault(node.where, key,
-                fmt::format("{} says neither starttls nor tls; {}", quoted(*text), listen_example));
+        r.fault(
+            node.where, key,
+            fmt::format("{} says neither starttls nor tls; {}", in_quotes(*text), listen_example));
         return;
     }
     if (listen.name.empty()) listen.name = std::to_string(listen.port);
@@ -111,7 +113,7 @@ void AdminOn::read(Reading& r, const Node& node, const std::string& key, AdminLi
                     fmt::format("{} is no path of a socket; write one like "
                                 "\"unix:/run/postern/admin.sock\" (at most "
                                 "{} octets)",
-                                quoted(*text), longest_path));
+                                in_quotes(*text), longest_path));
             return;
         }
         out = {path, "", 0};
@@ -122,7 +124,7 @@ void AdminOn::read(Reading& r, const Node& node, const std::string& key, AdminLi
         r.fault(node.where, key,
                 fmt::format("{} is no address and port; write one like \"127.0.0.1:8025\" or "
                             "\"unix:/run/postern/admin.sock\"",
-                            quoted(*text)));
+                            in_quotes(*text)));
         return;
     }
     out = {"", place->host, *place->port};
@@ -137,7 +139,7 @@ void Networks::read(Reading& r, const Node& node, const std::string& key, Networ
                 fmt::format("{} is no network; write one like \"192.0.2.0/24\", \"2001:db8::/32\" "
                             "or \"192.0.2.7\" (no "
                             "bits set behind the slash's count)",
-                            quoted(*text)));
+                            in_quotes(*text)));
         return;
     }
     out = *network;
@@ -151,7 +153,7 @@ void Resolver::read(Reading& r, const Node& node, const std::string& key, std::s
         r.fault(node.where, key,
                 fmt::format("{} is no address of a resolver; write one like \"192.0.2.53\" or "
                             "\"[2001:db8::53]:5353\"",
-                            quoted(*text)));
+                            in_quotes(*text)));
         return;
     }
     const bool six = place->host.find(':') != std::string::npos;
@@ -169,13 +171,14 @@ void UpstreamAddress::read(Reading& r, const Node& node, const std::string& key,
     for (const std::string_view later : {"mx:", "srv:"}) {
         if (text->starts_with(later)) {
             r.fault(node.where, key,
-                    fmt::format("{} belongs to a later version; {}", quoted(later), example));
+                    fmt::format("{} belongs to a later version; {}", in_quotes(later), example));
             return;
         }
     }
     const auto place = parse_host_port(trimmed(*text));
     if (!place) {
-        r.fault(node.where, key, fmt::format("{} is no host and port; {}", quoted(*text), example));
+        r.fault(node.where, key,
+                fmt::format("{} is no host and port; {}", in_quotes(*text), example));
         return;
     }
     out.host = place->host;
@@ -191,7 +194,7 @@ void Windows::read(Reading& r, const Node& node, const std::string& key,
         r.fault(
             node.where, key,
             fmt::format("{} is no window; write one like \"60/min\", \"9/10min\" or \"5000/day\"",
-                        quoted(*text)));
+                        in_quotes(*text)));
         return;
     }
     out = *window;
@@ -207,8 +210,9 @@ void Target::read(Reading& r, const Node& node, const std::string& key, LogTarge
     } else if (text->starts_with("file:") && text->size() > 5) {
         out = {LogKind::file, r.absolute(node, text->substr(5))};
     } else {
-        r.fault(node.where, key,
-                fmt::format("{} is not \"stdout\", \"journald\" or \"file:/PATH\"", quoted(*text)));
+        r.fault(
+            node.where, key,
+            fmt::format("{} is not \"stdout\", \"journald\" or \"file:/PATH\"", in_quotes(*text)));
     }
 }
 
@@ -216,7 +220,7 @@ void Mechanism::read(Reading& r, const Node& node, const std::string& key, std::
     const auto text = text_of(r, node, key, "a mechanism like \"PLAIN\"");
     if (!text) return;
     if (const std::string wrong = read_mechanism(*text, out); !wrong.empty())
-        r.fault(node.where, key, fmt::format("{} {}", quoted(*text), wrong));
+        r.fault(node.where, key, fmt::format("{} {}", in_quotes(*text), wrong));
 }
 
 void Separator::read(Reading& r, const Node& node, const std::string& key, std::string& out) const {

@@ -49,15 +49,15 @@ void KeySetAt::read(Reading& r, const Node& node, const std::string& key, KeySet
         std::ranges::copy(lower.substr(0, lower.find("://")), url.begin());
         if (const std::string wrong = read_url(url, made); !wrong.empty()) {
             r.fault(node.where, key,
-                    fmt::format("{} {}; write one like \"https://a.example/jwks\"", quoted(*text),
-                                wrong));
+                    fmt::format("{} {}; write one like \"https://a.example/jwks\"",
+                                in_quotes(*text), wrong));
             return;
         }
     } else if (lower.contains("://")) {
         r.fault(node.where, key,
                 fmt::format("{} is neither https nor a file; write one like "
                             "\"https://a.example/jwks\"",
-                            quoted(*text)));
+                            in_quotes(*text)));
         return;
     } else {
         Path{}.read(r, node, key, made.file);

@@ -55,7 +55,7 @@ std::string printable(std::string_view text) {
     return out;
 }
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
     constexpr std::size_t longest = 60;
     std::string out = "\"";
     for (const char c : text.substr(0, longest)) {
@@ -91,7 +91,7 @@ std::string any_of(std::span<const std::string_view> words) {
     std::string out;
     for (std::size_t i = 0; i < words.size(); ++i) {
         if (i > 0) out += i + 1 == words.size() ? " or " : ", ";
-        out += quoted(words[i]);
+        out += in_quotes(words[i]);
     }
     return out;
 }

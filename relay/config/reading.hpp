@@ -29,7 +29,7 @@ struct Reading {
 [[nodiscard]] std::string printable(std::string_view text);
 
 /// `text` in quotes for a message: control octets become '?', cut at 60 octets.
-[[nodiscard]] std::string quoted(std::string_view text);
+[[nodiscard]] std::string in_quotes(std::string_view text);
 
 /// The candidate nearest to `word` by edit distance, where one is near enough to be meant; else
 /// empty.

@@ -15,6 +15,7 @@
 
 #include <fmt/format.h>
 
+#include "relay/descriptor.hpp"
 #include "relay/event/json.hpp"
 
 namespace postern::relay::event {
@@ -25,10 +26,6 @@ namespace {
 /// a start after a crash begins so much above the last line.
 constexpr std::uint64_t seq_block = 1U << 20U;
 constexpr std::size_t tail_read = 256U << 10U;  // of a file, to find its last whole line
-
-boost::system::error_code last_error() {
-    return {errno, boost::system::system_category()};
-}
 
 std::string date_text(std::chrono::system_clock::time_point t) {
     return time_text(t).substr(0, 10);

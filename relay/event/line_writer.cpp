@@ -12,6 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "relay/descriptor.hpp"
+
 namespace postern::relay::event {
 
 namespace {
@@ -20,10 +22,6 @@ constexpr std::string_view journal_socket = "/run/systemd/journal/socket";
 constexpr std::size_t piece =
     4096;  // PIPE_BUF: a pipe that is writable at all takes so much without blocking
 constexpr int poll_ms = 200;  // how often a stuck target is looked at for an order to give up
-
-boost::system::error_code last_error() {
-    return {errno, boost::system::system_category()};
-}
 
 std::int64_t steady_ns() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(

@@ -15,13 +15,13 @@ namespace {
 
 using nlohmann::json;
 
-std::string text_of(const json& event, const char* field) {
+std::string text_in(const json& event, const char* field) {
     const auto found = event.find(field);
     if (found == event.end() || !found->is_string()) return {};
     return found->get<std::string>();
 }
 
-std::optional<int> code_of(const json& event) {
+std::optional<int> code_in(const json& event) {
     const auto found = event.find("code");
     if (found == event.end() || !found->is_number_integer()) return std::nullopt;
     const auto code = found->get<std::int64_t>();
@@ -66,50 +66,50 @@ void TraceFold::settle_all(std::string_view state, const json& event) {
     for (auto& rcpt : rcpts_) {
         if (!is_open(rcpt.state)) continue;
         rcpt.state = state;
-        rcpt.t = text_of(event, "t");
-        if (const auto code = code_of(event)) rcpt.code = code;
-        if (auto enhanced = text_of(event, "enhanced"); !enhanced.empty())
+        rcpt.t = text_in(event, "t");
+        if (const auto code = code_in(event)) rcpt.code = code;
+        if (auto enhanced = text_in(event, "enhanced"); !enhanced.empty())
             rcpt.enhanced = std::move(enhanced);
-        if (auto text = text_of(event, "text"); !text.empty()) rcpt.text = std::move(text);
+        if (auto text = text_in(event, "text"); !text.empty()) rcpt.text = std::move(text);
     }
 }
 
 void TraceFold::add(const json& event) {
-    if (text_of(event, "ref") != ref_) return;
-    const auto kind = text_of(event, "event");
+    if (text_in(event, "ref") != ref_) return;
+    const auto kind = text_in(event, "event");
     // An entry of another id is a DSN that tells of this message: its fate is not the message's.
-    const auto id = text_of(event, "id");
+    const auto id = text_in(event, "id");
     if (kind == "dsn") {
-        notices_.push_back({{"action", text_of(event, "action")},
-                            {"rcpt", text_of(event, "rcpt")},
-                            {"result", text_of(event, "result")},
-                            {"t", text_of(event, "t")}});
+        notices_.push_back({{"action", text_in(event, "action")},
+                            {"rcpt", text_in(event, "rcpt")},
+                            {"result", text_in(event, "result")},
+                            {"t", text_in(event, "t")}});
         return;
     }
     if (!id.empty() && id != ref_) return;
-    const auto rcpt = text_of(event, "rcpt");
+    const auto rcpt = text_in(event, "rcpt");
 
     const auto say = [&](std::string_view state) {
         auto& r = of(rcpt);
         r.state = state;
-        r.t = text_of(event, "t");
-        if (auto upstream = text_of(event, "upstream"); !upstream.empty())
+        r.t = text_in(event, "t");
+        if (auto upstream = text_in(event, "upstream"); !upstream.empty())
             r.upstream = std::move(upstream);
-        r.code = code_of(event);
-        r.enhanced = text_of(event, "enhanced");
-        r.text = text_of(event, kind == "settled" ? "reason" : "text");
+        r.code = code_in(event);
+        r.enhanced = text_in(event, "enhanced");
+        r.text = text_in(event, kind == "settled" ? "reason" : "text");
     };
 
     if (kind == "message") {
         head_ = event;
         has_message_ = true;
         const auto listed = event.find("rcpts");
-        const bool accepted = text_of(event, "outcome") == "accepted";
+        const bool accepted = text_in(event, "outcome") == "accepted";
         if (listed == event.end() || !listed->is_array()) return;
         for (const auto& one : *listed) {
             if (!one.is_string()) continue;
             auto& r = of(one.get<std::string>());
-            r.t = text_of(event, "t");
+            r.t = text_in(event, "t");
         }
         if (!accepted) settle_all("refused", event);
     } else if (kind == "attempt") {
@@ -118,23 +118,23 @@ void TraceFold::add(const json& event) {
     } else if (kind == "answered") {
         queued_ = queued_ || flag_of(event, "queued");
         answered_ = event;
-        const auto outcome = text_of(event, "outcome");
+        const auto outcome = text_in(event, "outcome");
         if (outcome == "refused" || outcome == "throttled") settle_all("refused", event);
     } else if (kind == "queued") {
         queued_ = true;
         for (auto& r : rcpts_) {
             if (r.state == "accepted") r.state = "queued";
-            if (r.text.empty()) r.text = text_of(event, "reason");
+            if (r.text.empty()) r.text = text_in(event, "reason");
         }
     } else if (kind == "delivery" && !rcpt.empty()) {
-        const auto result = text_of(event, "result");
+        const auto result = text_in(event, "result");
         if (result == "delivered" || result == "refused") {
             say(result);
         } else {
             say(queued_ ? "queued" : "accepted");
         }
     } else if (kind == "settled") {
-        const auto how = text_of(event, "how");
+        const auto how = text_in(event, "how");
         if (how != "dropped" && how != "expired") return;
         if (rcpt.empty()) {
             settle_all(how, event);
@@ -149,8 +149,8 @@ void TraceFold::add(const json& event) {
 std::optional<json> TraceFold::result() const {
     if (head_.is_null()) return std::nullopt;
     json out = head_;
-    out["message_id"] = null_if_empty(text_of(head_, "message_id"));
-    out["token"] = null_if_empty(text_of(head_, "token"));
+    out["message_id"] = null_if_empty(text_in(head_, "message_id"));
+    out["token"] = null_if_empty(text_in(head_, "token"));
     out["queued"] = queued_;
     // What the client heard in the end: policy's yes can be the upstream's no.
     const auto heard = [this](const char* field) {
@@ -189,9 +189,9 @@ std::optional<json> trace(const std::string& folder, std::string_view ref_or_mes
             [[maybe_unused]] const auto read =
                 read_lines(files.back().path, quoted, [&](std::string_view line) {
                     const auto event = parse_journal_line(line);
-                    if (event && text_of(*event, "message_id") == wanted &&
-                        text_of(*event, "event") == "message") {
-                        ref = text_of(*event, "ref");
+                    if (event && text_in(*event, "message_id") == wanted &&
+                        text_in(*event, "event") == "message") {
+                        ref = text_in(*event, "ref");
                     }
                     return true;
                 });

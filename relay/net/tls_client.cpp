@@ -29,7 +29,7 @@ int peer_index() {
     return index;
 }
 
-int client_index() {
+int own_index() {
     static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
     return index;
 }
@@ -46,7 +46,7 @@ struct TlsClient::State {
 };
 
 int TlsClient::State::keep(SSL* ssl, SSL_SESSION* session) {
-    auto* self = static_cast<State*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), client_index()));
+    auto* self = static_cast<State*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), own_index()));
     const auto* peer = static_cast<const std::string*>(SSL_get_ex_data(ssl, peer_index()));
     if (self == nullptr || peer == nullptr) return 0;
     const std::lock_guard lock(self->mutex);
@@ -77,7 +77,7 @@ result<std::shared_ptr<const TlsClient>, TlsFault> TlsClient::make(
             return TlsFault{"", "the system's certificate store: " + take_tls_reason()};
         }
     }
-    SSL_CTX_set_ex_data(context, client_index(), state.get());
+    SSL_CTX_set_ex_data(context, own_index(), state.get());
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, &State::keep);
     ERR_clear_error();

@@ -43,7 +43,7 @@ int no_passphrase(char*, int, int, void*) {
     return -1;
 }
 
-std::string lower(std::string text) {
+std::string lower_name(std::string text) {
     for (char& c : text) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     return text;
 }
@@ -60,7 +60,7 @@ std::vector<std::string> names_of(X509* certificate) {
         if (name->type != GEN_DNS) continue;
         const auto* data = reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName));
         names.push_back(
-            lower({data, static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName))}));
+            lower_name({data, static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName))}));
     }
     if (names.empty()) {
         std::string common(256, '\0');
@@ -68,7 +68,7 @@ std::vector<std::string> names_of(X509* certificate) {
                                                 common.data(), static_cast<int>(common.size()));
         if (n > 0) {
             common.resize(static_cast<std::size_t>(n));
-            names.push_back(lower(common));
+            names.push_back(lower_name(common));
         }
     }
     return names;

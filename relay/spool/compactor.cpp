@@ -19,10 +19,6 @@ bool dead(const Segment& s) {
     return s.live == 0 && s.ends.empty();
 }
 
-Place place_of(const Segment& segment, const ScannedRecord& record) {
-    return {segment.number, static_cast<std::uint32_t>(record.offset), record.length};
-}
-
 }  // namespace
 
 /// An urgent segment before all others. Else one that is dead, or the one with the least share of

@@ -29,6 +29,11 @@ struct Segment {
     /// goes before it.
     bool urgent = false;
 };
+
+/// Where a scanned record lies.
+[[nodiscard]] inline Place place_of(const Segment& segment, const ScannedRecord& record) {
+    return {segment.number, static_cast<std::uint32_t>(record.offset), record.length};
+}
 using SegmentPtr = std::shared_ptr<Segment>;
 
 /// What the spool holds in memory: entries, their places, their order, and what each segment is

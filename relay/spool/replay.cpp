@@ -23,10 +23,6 @@ std::string id_near(const File& file, std::uint64_t at) {
     return {};
 }
 
-Place place_of(const Segment& segment, const ScannedRecord& record) {
-    return {segment.number, static_cast<std::uint32_t>(record.offset), record.length};
-}
-
 }  // namespace
 
 void Replay::sealed(Segment& segment, std::uint64_t first_sequence, std::uint64_t limit,

@@ -15,9 +15,7 @@ using boost::system::result;
 
 constexpr std::size_t group_operations = 4096;
 constexpr std::uint64_t group_octets = 16U << 20U;
-constexpr auto watch_every = std::chrono::seconds(1);
 constexpr auto mark_after = std::chrono::milliseconds(5);
-constexpr auto try_again_after = std::chrono::milliseconds(500);
 constexpr auto space_every = std::chrono::milliseconds(100);
 constexpr unsigned groups_a_compaction_step = 8;
 

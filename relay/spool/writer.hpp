@@ -76,6 +76,10 @@ class Writer {
     void want_spare();
     [[nodiscard]] bool housekeeping();
 
+    /// How often the writer looks at deadlines of others, and when it tries a failed disk again.
+    static constexpr auto watch_every = std::chrono::seconds(1);
+    static constexpr auto try_again_after = std::chrono::milliseconds(500);
+
     Shared& shared_;
     SegmentLog log_;
     Compactor compactor_;

@@ -11,9 +11,6 @@
 namespace postern::relay::spool {
 namespace {
 
-constexpr auto watch_every = std::chrono::seconds(1);
-constexpr auto try_again_after = std::chrono::milliseconds(500);
-
 std::string_view kind_of(const Failure& failure) {
     if (failure.kind == SpoolError::full) return "full";
     return failure.kind == SpoolError::sync ? "sync" : "write";

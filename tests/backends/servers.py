@@ -171,6 +171,7 @@ class Slapd(Server):
 modulepath /usr/lib/ldap
 moduleload back_mdb
 pidfile {self.folder}/slapd.pid
+sasl-host localhost
 authz-policy to
 authz-regexp "^uid=postern,.*cn=auth$" "cn=postern,{base}"
 authz-regexp "^uid=([^,]+),.*cn=auth$" "ldap:///ou=people,{base}??sub?(mail=$1)"
