@@ -120,23 +120,20 @@ Outcome insert_owned(Database& database, std::int64_t id, std::string_view kind,
         .error();
 }
 
-}  // namespace
-
-result<AccountPtr> read_account(Database& database, std::string_view normalised) {
+/// By a statement that finds an account by one text and yields the columns read here.
+result<AccountPtr> read_by(Database& database, std::string_view sql, std::string_view text) {
     auto account = std::make_shared<AccountRecord>();
     std::optional<std::int64_t> customer;
     {
-        Statement row = database.prepare(
-            "SELECT a.id, a.version, a.created, a.plan, c.name, c.plan, c.id FROM account a "
-            "LEFT JOIN customer c ON c.id = a.customer_id WHERE a.name = ?");
-        row.bind(normalised);
+        Statement row = database.prepare(sql);
+        row.bind(text);
         if (!row.row()) {
             if (!row.ok()) return row.error();
             return AccountPtr();
         }
         account->id = row.number(0);
         account->version = static_cast<std::uint64_t>(row.number(1));
-        account->name = normalised;
+        account->name = row.text(7);
         account->created = from_ms(row.number(2));
         account->customer = row.text(4);
         account->plan = row.text(3);
@@ -154,6 +151,26 @@ result<AccountPtr> read_account(Database& database, std::string_view normalised)
         if (const Outcome error = read(database, *account)) return error;
     }
     return AccountPtr(std::move(account));
+}
+
+}  // namespace
+
+result<AccountPtr> read_account(Database& database, std::string_view normalised) {
+    return read_by(database,
+                   "SELECT a.id, a.version, a.created, a.plan, c.name, c.plan, c.id, a.name "
+                   "FROM account a LEFT JOIN customer c ON c.id = a.customer_id WHERE a.name = ?",
+                   normalised);
+}
+
+Outcome read_in_vain(Database& database, std::string_view normalised) {
+    // The next one in the order of names; behind the last one nobody is.
+    const auto other =
+        read_by(database,
+                "SELECT a.id, a.version, a.created, a.plan, c.name, c.plan, c.id, a.name "
+                "FROM account a LEFT JOIN customer c ON c.id = a.customer_id WHERE a.name >= ? "
+                "ORDER BY a.name LIMIT 1",
+                normalised);
+    return other ? Outcome() : other.error();
 }
 
 result<std::map<std::string, std::string>> read_customer_rules(Database& database,

@@ -20,6 +20,11 @@ namespace postern::auth {
 /// row makes no sense.
 [[nodiscard]] result<AccountPtr> read_account(Database& database, std::string_view normalised);
 
+/// As long as `read_account` takes with an account that is there, where `normalised` is not: reads
+/// what is kept of another one.
+[[nodiscard]] boost::system::error_code read_in_vain(Database& database,
+                                                     std::string_view normalised);
+
 /// A customer's modes of rules.
 [[nodiscard]] result<std::map<std::string, std::string>> read_customer_rules(Database& database,
                                                                              std::int64_t id);

@@ -53,8 +53,14 @@ result<AccountPtr> AccountStore::Impl::find(std::string_view name) {
     if (!account) {
         const std::uint64_t read_at = cache_.generation();
         const std::scoped_lock lock(reader_mutex_);
+        const ReadTransaction reading(*reader_);
+        if (reading.begun()) return reading.begun();
         const auto read = read_account(*reader_, *normalised);
         if (!read) return read.error();
+        // The time that it takes tells nobody who exists.
+        if (*read == nullptr) {
+            if (const Outcome error = read_in_vain(*reader_, *normalised)) return error;
+        }
         account = *read;
         cache_.keep(*normalised, *read, read_at);
     }

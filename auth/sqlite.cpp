@@ -194,6 +194,14 @@ boost::system::error_code copy_database(const std::filesystem::path& from,
     return (*source)->exec("COMMIT");
 }
 
+ReadTransaction::ReadTransaction(Database& database)
+    : database_(database), begun_(database.prepare("BEGIN").run().error()) {}
+
+ReadTransaction::~ReadTransaction() {
+    // It wrote nothing: there is nothing that could fail to be kept.
+    if (!begun_) (void)database_.prepare("COMMIT").run().error();
+}
+
 Transaction::Transaction(Database& database)
     : database_(database), begun_(database.exec("BEGIN IMMEDIATE")) {
     open_ = !begun_;

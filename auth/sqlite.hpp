@@ -94,6 +94,21 @@ class Database {
                                                       const std::filesystem::path& to,
                                                       const std::function<bool()>& stopping);
 
+/// Several reads see one moment, and lock the file once. A connection that reads only.
+class ReadTransaction {
+  public:
+    explicit ReadTransaction(Database& database);
+    ~ReadTransaction();
+    ReadTransaction(const ReadTransaction&) = delete;
+    ReadTransaction& operator=(const ReadTransaction&) = delete;
+
+    [[nodiscard]] boost::system::error_code begun() const noexcept { return begun_; }
+
+  private:
+    Database& database_;
+    boost::system::error_code begun_;
+};
+
 /// BEGIN IMMEDIATE; rolled back where commit() was not reached.
 class Transaction {
   public:
