@@ -10,6 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 namespace postern::auth {
 
 /// Shared by its threads: one that hangs for ever outlives the pool.
@@ -21,21 +24,27 @@ class AuthPool::Impl : public std::enable_shared_from_this<AuthPool::Impl> {
         const unsigned threads = settings_.threads != 0
                                      ? settings_.threads
                                      : std::max(1U, std::thread::hardware_concurrency());
-        busy_since_.resize(threads);
-        threads_.reserve(threads);
-        for (unsigned i = 0; i < threads; ++i) {
-            threads_.emplace_back([self = shared_from_this(), i] { self->work(i); });
+        const unsigned all = threads + (settings_.one_for_the_known ? 1 : 0);
+        busy_since_.resize(all);
+        threads_.reserve(all);
+        for (unsigned i = 0; i < all; ++i) {
+            const bool known_alone = i == threads;
+            threads_.emplace_back(
+                [self = shared_from_this(), i, known_alone] { self->work(i, known_alone); });
             ++alive_;
         }
     }
 
     bool submit(Job&& job) {
+        bool for_the_known = false;
         {
             const std::scoped_lock lock(mutex_);
             std::deque<Job>& queue = queues_[static_cast<std::size_t>(job.priority)];
             if (stopping_ || queue.size() >= settings_.queue || stuck()) return false;
+            for_the_known = job.priority == Priority::known;
             queue.push_back(std::move(job));
         }
+        if (for_the_known) ready_known_.notify_one();
         ready_.notify_one();
         return true;
     }
@@ -50,6 +59,7 @@ class AuthPool::Impl : public std::enable_shared_from_this<AuthPool::Impl> {
         std::unique_lock lock(mutex_);
         stopping_ = true;
         ready_.notify_all();
+        ready_known_.notify_all();
         // What the threads did not take is nobody's now but ours.
         auto left = std::exchange(queues_, {});
         const auto all_ended = [this] { return ended_ == alive_; };
@@ -79,6 +89,8 @@ class AuthPool::Impl : public std::enable_shared_from_this<AuthPool::Impl> {
     // somebody waiting: a busy office must not keep everybody else out, nor strangers an owner
     // who mistyped once.
     static constexpr unsigned others_turn = 8;
+    /// What a stranger's guess costs is paid when the threads that serve connections need nothing.
+    static constexpr int behind_others = 5;
 
     [[nodiscard]] std::size_t waiting() const {
         std::size_t sum = 0;
@@ -99,9 +111,9 @@ class AuthPool::Impl : public std::enable_shared_from_this<AuthPool::Impl> {
         });
     }
 
-    Job take() {
+    Job take(bool known_alone) {
         std::size_t at = 0;
-        while (at + 1 < queues_.size() && anybody_from(at + 1) &&
+        while (!known_alone && at + 1 < queues_.size() && anybody_from(at + 1) &&
                (queues_[at].empty() || ++turns_[at] % others_turn == 0))
             ++at;
         std::deque<Job>& queue = queues_[at];
@@ -110,13 +122,18 @@ class AuthPool::Impl : public std::enable_shared_from_this<AuthPool::Impl> {
         return job;
     }
 
-    void work(unsigned index) {
+    void work(unsigned index, bool known_alone) {
+        if (settings_.one_for_the_known && !known_alone)
+            (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), behind_others);
+        std::condition_variable& ready = known_alone ? ready_known_ : ready_;
         std::unique_lock lock(mutex_);
         for (;;) {
-            ready_.wait(lock, [this] { return stopping_ || anybody_from(0); });
+            ready.wait(lock, [&] {
+                return stopping_ || (known_alone ? !queues_.front().empty() : anybody_from(0));
+            });
             if (stopping_) break;
             {
-                Job job = take();
+                Job job = take(known_alone);
                 const Moment now = settings_.now();
                 busy_since_[index] = now;
                 lock.unlock();
@@ -136,6 +153,7 @@ class AuthPool::Impl : public std::enable_shared_from_this<AuthPool::Impl> {
     Settings settings_;
     mutable std::mutex mutex_;
     std::condition_variable ready_;
+    std::condition_variable ready_known_;  ///< For the thread that serves nobody else.
     std::condition_variable ended_one_;
     std::array<std::deque<Job>, 3> queues_;  ///< By priority.
     std::array<unsigned, 3> turns_{};

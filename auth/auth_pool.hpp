@@ -11,12 +11,14 @@ namespace postern::auth {
 /// Threads for what blocks or computes in this room. Three queues, each bounded: those who are
 /// known to have logged in from their source go first and cannot be crowded out by strangers, and
 /// these not by suspects, whose source failed lately. Every eighth turn is the next queue's, so
-/// that none starves. Thread-safe.
+/// that none starves. One thread more serves the known alone, before the others in the system's
+/// eyes: a crowd of strangers leaves them a whole core if they need it. Thread-safe.
 class AuthPool {
   public:
     enum class Priority : std::uint8_t { known, stranger, suspect };
     struct Settings {
-        unsigned threads = 0;      ///< 0: one a core
+        unsigned threads = 0;            ///< For all of them. 0: one a core.
+        bool one_for_the_known = false;  ///< And so that the others go behind what else runs.
         std::size_t queue = 1024;  ///< Of each priority: what a flood of logins may make wait.
         /// For jobs that may never end: while every thread has been at one for longer, no other is
         /// taken.

@@ -279,7 +279,8 @@ Started Server::open_accounts() {
                                         auth::FakeVerifiers(std::move(*key)));
     if (!sasl) return sasl.error().text;
     sasl_ = std::move(*sasl);
-    auth_pool_ = std::make_unique<auth::AuthPool>();
+    auth_pool_ =
+        std::make_unique<auth::AuthPool>(auth::AuthPool::Settings{.one_for_the_known = true});
     if (sasl_->passwords() != nullptr) {
         backend_ = std::make_unique<BackendDesk>(
             BackendDesk::Settings{.backend = std::string(config::name(config_->auth.backend)),

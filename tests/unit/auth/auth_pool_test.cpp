@@ -68,6 +68,22 @@ TEST_CASE("known clients go first, and every eighth turn is a stranger's") {
     CHECK(order.size() == 23);
 }
 
+TEST_CASE("strangers that keep all threads busy leave the known one") {
+    AuthPool::Settings settings = one_thread(100);
+    settings.one_for_the_known = true;
+    AuthPool pool(settings);
+    Plug plug(pool);
+    std::atomic<bool> stranger{false};
+    REQUIRE(pool.submit(job([&] { stranger = true; }, Priority::stranger)));
+    std::latch done(3);
+    for (int i = 0; i < 3; ++i)
+        REQUIRE(pool.submit(job([&] { done.count_down(); }, Priority::known)));
+    done.wait();
+    CHECK_FALSE(stranger);
+    CHECK(pool.queued() == 1);
+    plug.pull();
+}
+
 TEST_CASE(
     "suspects come after strangers, and starve neither behind them nor behind known clients") {
     AuthPool pool(one_thread(200));
