@@ -12,6 +12,7 @@ HandshakeGate::HandshakeGate(asio::execution_context& context) : service(context
 
 void HandshakeGate::shutdown() {
     stopped_ = true;
+    turns_.stop();
     trim_timer_.reset();
 }
 

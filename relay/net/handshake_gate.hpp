@@ -8,6 +8,7 @@
 #include <boost/asio/execution_context.hpp>
 
 #include "relay/asio.hpp"
+#include "relay/net/turns.hpp"
 
 namespace postern::relay::net {
 
@@ -55,6 +56,17 @@ class HandshakeGate final : public asio::execution_context::service {
     /// Waits for a place, in turn, at most for `patience`; nothing when `deadline` passes first.
     [[nodiscard]] awaitable<std::optional<Place>> enter(clock::time_point deadline);
 
+    /// A turn at computing: nobody who is known here waits for a crowd of strangers' handshakes.
+    /// Nothing when `deadline` passes first.
+    [[nodiscard]] awaitable<std::optional<Turns::Turn>> turn(clock::time_point deadline) {
+        return turns_.wait(deadline);
+    }
+
+    /// More are under way, or wait, than one by one would be.
+    [[nodiscard]] bool crowded() const noexcept {
+        return holders_.size() >= storm || turns_.waiting() >= storm;
+    }
+
     /// Handshakes that hold a place which counts.
     [[nodiscard]] std::size_t under_way() const noexcept { return holders_.size(); }
 
@@ -78,6 +90,7 @@ class HandshakeGate final : public asio::execution_context::service {
     std::list<Holder> holders_;  ///< In the order of their coming.
     std::list<Holder> stalled_;  ///< Those whose place counts no more.
     std::list<Waiter*> waiters_;
+    Turns turns_;
     std::optional<asio::steady_timer> trim_timer_;
     std::size_t promised_ = 0;  ///< Places of waiters that were admitted and did not go on yet.
     std::size_t peak_ = 0;

@@ -80,6 +80,11 @@ class Stream {
         TlsServerPtr tls, TlsStart start,
         ClientCertificates clients = ClientCertificates::left_out);
 
+    /// Its handshake waits for no other one's: for peers that are known, of which there are few.
+    void prefer() noexcept;
+    /// So many handshakes are under way on this thread that one for nothing is better not begun.
+    [[nodiscard]] bool handshakes_crowd() const noexcept;
+
     /// `host`: the name or literal to verify and to send as SNI; `peer`: the key under which
     /// sessions are resumed (empty: host).
     [[nodiscard]] awaitable<error_code> start_tls_client(TlsClientPtr tls, std::string host,

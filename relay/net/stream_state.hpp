@@ -114,6 +114,7 @@ struct Stream::State final : std::enable_shared_from_this<Stream::State>, Thread
     bool write_waiting = false;
     bool gathering = false;  ///< TLS records go to the thread's buffer, not to `pending`.
     bool interrupted = false;
+    bool preferred = false;      ///< Its handshake waits for no other one's.
     std::array<char, 256> mini;  ///< For what may not land in the shared buffer.
 };
 

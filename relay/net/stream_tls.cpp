@@ -131,7 +131,8 @@ awaitable<error_code> Stream::State::handshake(TlsStart start) {
     if (start == TlsStart::upgrade && !in.empty()) ec = Error::early_plaintext;
     std::optional<HandshakeGate::Place> place;
     // Who connects and says nothing takes no place, and we that dial are few.
-    if (SSL_is_server(ssl.get()) == 1) {
+    const bool waits = SSL_is_server(ssl.get()) == 1 && !preferred;
+    if (waits) {
         if (!ec && in.empty()) ec = co_await fill();
         if (!ec && in.empty()) ec = Error::truncated;
         if (!ec) {
@@ -145,8 +146,16 @@ awaitable<error_code> Stream::State::handshake(TlsStart start) {
     }
     while (!ec) {
         if (ec = check_read(); ec) break;
+        std::optional<Turns::Turn> turn;
+        if (waits) {
+            if (auto mine = co_await gate.turn(deadline)) turn.emplace(std::move(*mine));
+            if (!turn) ec = asio::error::timed_out;
+            if (!ec) ec = check_read();
+            if (ec) break;
+        }
         ERR_clear_error();
         const int done = SSL_do_handshake(ssl.get());
+        turn.reset();
         if (done == 1) break;
         ec = tls_error(done);
         if (ec != Error::would_block) {
@@ -187,6 +196,14 @@ awaitable<void> Stream::State::shutdown() {
         }
     }
     close();
+}
+
+void Stream::prefer() noexcept {
+    state_->preferred = true;
+}
+
+bool Stream::handshakes_crowd() const noexcept {
+    return state_->gate.crowded();
 }
 
 bool Stream::is_tls() const noexcept {

@@ -109,6 +109,7 @@ awaitable<bool> SessionDriver::admit() {
     const config::Resources& resources = snapshot_->config->resources;
     const std::size_t most = resources.max_connections_per_source;
     auto guard = services_.guard.on_connect(source_, clock::now());
+    if (guard.known) stream_.prefer();
     by_source_ = services_.sources.take(source_, most);
     // Its neighbours must not keep out somebody who is known.
     if (by_source_ && !guard.known) {
@@ -136,6 +137,12 @@ awaitable<bool> SessionDriver::admit() {
     end_reason_ = result;
     if (result == "penalty" && guard.delay.count() > 0 && !co_await pause(guard.delay))
         co_return false;
+    // Before TLS there are no words: a handshake only to refuse is not worth what it costs in a
+    // crowd.
+    if (listen.tls == config::ListenTls::implicit && stream_.handshakes_crowd()) {
+        aborted_ = true;
+        co_return false;
+    }
     machine_->refuse_connection(verdict.reply);
     co_return false;
 }
