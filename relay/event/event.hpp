@@ -36,6 +36,8 @@ struct Login {
     policy::Place place;
     std::string error;   ///< Empty, or why it could not be judged (a store's error): not a failure
                          ///< of the peer.
+    std::string reason;  ///< Which check a certificate, a token or a binding did not pass, where it
+                         ///< was one that can be named; the client never hears it.
     std::string result;  ///< ok failed error delayed
 };
 struct Reply {  ///< Counted, not written.

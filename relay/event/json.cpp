@@ -101,6 +101,7 @@ void write(std::string&, JsonObject& json, const Login& e) {
     json.field("secret_hash", e.secret_hash);
     json.field("result", e.result);
     json.field("error", e.error);
+    json.field("reason", e.reason);
 }
 void write(std::string&, JsonObject& json, const Recipient& e) {
     json.field("session", e.session);

@@ -220,6 +220,8 @@ void SessionDriver::tell_login(bool ok, std::string result, const auth::Failure*
         if (mechanism_ == "PLAIN" || mechanism_ == "LOGIN") told.secret_hash = failure->secret_hash;
         if (told.result == "error" || failure->kind == auth::Failure::Kind::suspended)
             told.error = failure->detail;
+        else
+            told.reason = failure->detail;
     } else {
         told.known = true;
         told.customer = account_ ? account_->customer : "";
