@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "proto/network.hpp"
 #include "proto/ref.hpp"
 #include "relay/admin/endpoints.hpp"
 #include "relay/admin/selectors.hpp"
@@ -49,6 +50,10 @@ Checked<event::EventQuery> read_query(Selectors& s) {
     q.accounts = s.texts("account");
     q.customers = s.texts("customer");
     q.sources = s.texts("source");
+    for (const std::string& source : q.sources) {
+        if (!proto::Network::parse(source))
+            return invalid(fmt::format("{} is no address or network", source), "source");
+    }
     q.mail_from = s.texts("mail_from");
     q.rcpts = s.texts("rcpt");
     q.upstreams = s.texts("upstream");

@@ -4,6 +4,8 @@
 #include <deque>
 #include <sstream>
 
+#include "policy/source.hpp"
+#include "proto/network.hpp"
 #include "proto/utf8.hpp"
 #include "relay/event/journal.hpp"
 #include "relay/event/journal_lines.hpp"
@@ -35,6 +37,26 @@ bool any_is(const std::vector<std::string>& wanted, std::string_view value) {
 bool any_address_is(const std::vector<std::string>& wanted, std::string_view value) {
     return wanted.empty() ||
            std::ranges::any_of(wanted, [&](const auto& w) { return same_address(w, value); });
+}
+
+/// An address or a network, against what events call a source: an IPv4 address, an IPv6 /64.
+bool source_is(const std::string& wanted, std::string_view value) {
+    if (wanted == value || policy::canonical_source(wanted) == value) return true;
+    const auto network = proto::Network::parse(wanted);
+    if (!network || value.empty()) return false;
+    const auto held = proto::Network::parse(value);
+    return held && network->is_v4() == held->is_v4() && network->prefix() <= held->prefix() &&
+           network->contains(value.substr(0, value.find('/')));
+}
+
+/// Alerts and what operators do name whom they are about as their subject.
+template <typename Is>
+bool any_about(const std::vector<std::string>& wanted, const json& event, const char* field,
+               const Is& is) {
+    if (wanted.empty()) return true;
+    std::string_view value = text_of(event, field);
+    if (value.empty()) value = text_of(event, "subject");
+    return std::ranges::any_of(wanted, [&](const std::string& w) { return is(w, value); });
 }
 
 bool any_recipient_is(const std::vector<std::string>& wanted, const json& event) {
@@ -74,9 +96,9 @@ bool matches(const EventQuery& query, const nlohmann::json& event) {
            any_is(query.sessions, text_of(event, "session")) &&
            any_is(query.rules, text_of(event, "rule")) &&
            any_is(query.customers, text_of(event, "customer")) &&
-           any_is(query.sources, text_of(event, "source")) &&
+           any_about(query.sources, event, "source", source_is) &&
            any_is(query.upstreams, text_of(event, "upstream")) &&
-           any_address_is(query.accounts, text_of(event, "account")) &&
+           any_about(query.accounts, event, "account", same_address) &&
            any_address_is(query.mail_from, text_of(event, "mail_from")) &&
            any_recipient_is(query.rcpts, event);
 }
