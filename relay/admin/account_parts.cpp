@@ -85,4 +85,10 @@ std::string joined(const std::vector<std::string>& texts) {
     return out;
 }
 
+std::string joined(const std::map<std::string, std::string>& rules) {
+    std::vector<std::string> texts;
+    for (const auto& [rule, mode] : rules) texts.push_back(fmt::format("{}={}", rule, mode));
+    return joined(texts);
+}
+
 }  // namespace postern::relay::admin

@@ -18,5 +18,7 @@ namespace postern::relay::admin {
 [[nodiscard]] Checked<void> check_rules(const std::map<std::string, std::string>& rules);
 /// With spaces between.
 [[nodiscard]] std::string joined(const std::vector<std::string>& texts);
+/// "rule=mode rule=mode".
+[[nodiscard]] std::string joined(const std::map<std::string, std::string>& rules);
 
 }  // namespace postern::relay::admin

@@ -128,8 +128,7 @@ std::vector<std::pair<std::string, std::string>> told(const Wanted& w) {
     if (w.plan) out.emplace_back("plan", *w.plan);
     if (w.owns) out.emplace_back("owns", joined(*w.owns));
     if (w.authzids) out.emplace_back("authzids", joined(*w.authzids));
-    for (const auto& [rule, mode] : w.rules)
-        out.emplace_back("rule", fmt::format("{}={}", rule, mode));
+    if (!w.rules.empty()) out.emplace_back("rule", joined(w.rules));
     return out;
 }
 

@@ -53,8 +53,7 @@ std::vector<std::pair<std::string, std::string>> told(const auth::CustomerChange
     if (c.plan) out.emplace_back("plan", *c.plan);
     if (c.contact) out.emplace_back("contact", *c.contact);
     if (c.abuse_contact) out.emplace_back("abuse_contact", *c.abuse_contact);
-    for (const auto& [rule, mode] : c.rules)
-        out.emplace_back("rule", fmt::format("{}={}", rule, mode));
+    if (!c.rules.empty()) out.emplace_back("rule", joined(c.rules));
     return out;
 }
 

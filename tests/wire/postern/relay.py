@@ -129,9 +129,10 @@ class Relay:
         return Metrics(self.get("/metrics").body)
 
     def events(self, event: str | None = None) -> list[dict[str, Any]]:
-        """The log so far: every line is one JSON object."""
+        """The log so far: every line is one JSON object. The last one may be on its way still."""
         found = []
-        for line in self.program.output().splitlines():
+        whole, _, _ = self.program.output().rpartition("\n")
+        for line in whole.splitlines():
             entry = json.loads(line)
             if event is None or entry.get("event") == event:
                 found.append(entry)
