@@ -101,7 +101,8 @@ class HeaderScanner {
 };
 
 /// The fields put on top, each ended by CRLF, in the order a receiver expects: Received first, then
-/// Date and Message-ID where missing. Lines are folded to at most 78 characters where words allow.
+/// Date and Message-ID where missing, then X-Abuse and Feedback-ID. Lines are folded to at most 78
+/// characters where words allow.
 struct AddedFields {
     std::string hostname;
     std::string ref;
@@ -114,6 +115,10 @@ struct AddedFields {
     bool date = false;
     bool message_id = false;  ///< <ref@hostname>
     std::int64_t unix_seconds = 0;
+    // By which outsiders report abuse.
+    std::string abuse_contact;  ///< Whom X-Abuse asks to write to: an ASCII mailbox.
+    std::string token;      ///< What X-Abuse asks to name: letters and digits. Empty: no X-Abuse.
+    std::string pseudonym;  ///< The customer's in Feedback-ID, likewise. Empty: no Feedback-ID.
 };
 [[nodiscard]] std::string added_fields(const AddedFields& what);
 

@@ -61,7 +61,7 @@ std::string rfc5322_date(std::int64_t unix_seconds) {
 std::string added_fields(const AddedFields& what) {
     const std::string date = rfc5322_date(what.unix_seconds);
     std::string out;
-    out.reserve(320);
+    out.reserve(512);
     Folder received("Received:", out);
     received.word("from " + what.hostname);
     if (!what.client_ip.empty()) {
@@ -77,6 +77,17 @@ std::string added_fields(const AddedFields& what) {
     if (what.message_id) {  // Not folded, however long: not all readers unfold it.
         out.append("Message-ID: <").append(what.ref).append("@");
         out.append(what.hostname).append(">\r\n");
+    }
+    if (!what.token.empty()) {
+        Folder abuse("X-Abuse:", out);
+        abuse.word("report to");
+        abuse.word(what.abuse_contact + ";");
+        abuse.word("ref=" + what.token);
+        out += "\r\n";
+    }
+    if (!what.pseudonym.empty()) {  // Not folded either: its readers split it at the colons.
+        out.append("Feedback-ID: ").append(what.pseudonym).append(":::");
+        out.append(what.hostname).append("\r\n");
     }
     return out;
 }

@@ -100,6 +100,7 @@ struct Ports {
     policy::LoginGuard* guard = nullptr;
     std::function<void()> keep_guard;  ///< Writes down what the guard knows. Blocks.
     std::string journal;               ///< Folder of the journal, STATE/events.
+    std::string tokens;                ///< Of the token map, STATE/trace; empty: none is known.
     std::function<void()>
         flush;  ///< What has happened is in the journal once it returns; empty: it always is.
     std::function<ReloadOutcome()> reload;

@@ -8,6 +8,7 @@
 #include "relay/admin/endpoints.hpp"
 #include "relay/admin/selectors.hpp"
 #include "relay/event/journal_reader.hpp"
+#include "relay/event/token_map.hpp"
 
 namespace postern::relay::admin {
 namespace {
@@ -125,7 +126,8 @@ Checked<Answer> trace_endpoint(const Ports& ports, const Request& request,
     if (rest.size() != 1) return no_such_path();
     if (request.method != "GET") return no_such_method(request);
     const std::string id = proto::parse_ref(rest[0]).value_or(rest[0]);
-    const auto found = event::trace(ports.journal, id);
+    const auto found = event::parse_token(id) ? event::trace_token(ports.journal, ports.tokens, id)
+                                              : event::trace(ports.journal, id);
     const auto forgotten = [&](const Json& message) {
         const auto t = message.find("t");
         if (!ports.trace_retention || t == message.end() || !t->is_string()) return false;
@@ -133,7 +135,7 @@ Checked<Answer> trace_endpoint(const Ports& ports, const Request& request,
         return time && *time < ports.now() - ports.trace_retention();
     };
     if (!found || forgotten(*found))
-        return not_found("the journal knows no message by that reference or Message-ID");
+        return not_found("the journal knows no message by that reference, token or Message-ID");
     return Answer{
         Json::parse(found->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace))};
 }

@@ -46,6 +46,8 @@ class FilesChannel final : public Channel {
         ports.accounts = accounts_.get();
         ports.events = stream_ ? &*stream_ : nullptr;
         ports.journal = config.server.state + "/events";
+        ports.tokens = config.server.state + "/trace";
+        ports.trace_retention = [kept = config.message.trace_retention] { return kept; };
         ports.limits_of =
             [limits = config.limits](const std::string& plan) -> std::optional<policy::PlanLimits> {
             const auto it = limits.find(plan);

@@ -23,6 +23,7 @@ Exit trace(Context& c, const std::string& id) {
             return Exit::done;
         }
         c.out.fields({{"message", shown(t, "ref")},
+                      {"token", shown(t, "token")},
                       {"taken", shown_time(t, "t")},
                       {"policy", shown(t, "outcome")},
                       {"rule", shown(t, "rule")},
@@ -82,7 +83,8 @@ Exit events(Context& c, const SelectorOptions& selectors) {
 void add_journal_commands(CLI::App& root, Context& context) {
     const auto id = std::make_shared<std::string>();
     CLI::App& traced = *command(root, "trace", "Whence a message came and what became of it");
-    traced.add_option("REF", *id, "Its reference, or its Message-ID")->required();
+    traced.add_option("REF", *id, "Its reference, the token in its X-Abuse, or its Message-ID")
+        ->required();
     traced.callback(
         [=, &context] { context.chosen = [=, &context] { return trace(context, *id); }; });
 

@@ -59,6 +59,7 @@ struct Server {
     std::vector<Network> metrics_from;
     std::string user;           ///< Empty: process::choose_user decides.
     std::string contact;        ///< Never empty: postmaster@ by default.
+    std::string abuse_contact;  ///< Likewise; ASCII.
     std::uint32_t threads = 0;  ///< 0: one a core.
     Duration drain = std::chrono::seconds(8);
 };

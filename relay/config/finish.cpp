@@ -129,7 +129,9 @@ class Finish {
                                                  in_quotes(r_.around.hostname)));
         }
         if (s.hostname.empty()) s.hostname = "localhost.localdomain";
-        if (s.contact.empty()) s.contact = "postmaster@" + domain_of(s.hostname);
+        for (std::string* contact : {&s.contact, &s.abuse_contact}) {
+            if (contact->empty()) *contact = "postmaster@" + domain_of(s.hostname);
+        }
     }
 
     void pair(const std::string& path, const Certificate& one) {

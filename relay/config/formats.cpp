@@ -7,6 +7,7 @@
 #include <charconv>
 #include <limits>
 
+#include "proto/utf8.hpp"
 #include "relay/config/names.hpp"
 
 namespace postern::relay::config::formats {
@@ -159,6 +160,21 @@ void Mailbox::read(Reading& r, const Node& node, const std::string& key, std::st
     if (!looks_like_mailbox(*text)) {
         r.fault(node.where, key,
                 fmt::format("{} is no mail address; write one like \"help@example.net\"",
+                            in_quotes(*text)));
+        return;
+    }
+    out = *text;
+}
+
+void HeaderMailbox::read(Reading& r, const Node& node, const std::string& key,
+                         std::string& out) const {
+    const auto text = text_of(r, node, key, "a mail address");
+    if (!text) return;
+    const bool plain =
+        proto::is_ascii(*text) && text->find_first_of("\"(),:;[\\]") == std::string::npos;
+    if (!looks_like_mailbox(*text) || !plain) {
+        r.fault(node.where, key,
+                fmt::format("{} is no plain mail address; write one like \"abuse@example.net\"",
                             in_quotes(*text)));
         return;
     }

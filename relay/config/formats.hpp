@@ -39,6 +39,12 @@ struct Mailbox {
     void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
 };
 
+/// One that stands in the header of every mail: ASCII, for not all of them may carry more, and
+/// without what ends a part of a field.
+struct HeaderMailbox {
+    void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
+};
+
 struct UserName {
     void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
 };

@@ -39,7 +39,7 @@ void describe(V& v, Section<Server>) {
           connection);
     v.key("user", &Server::user, formats::UserName{}, restart);
     v.key("contact", &Server::contact, formats::Mailbox{}, live);
-    v.later("abuse_contact");
+    v.key("abuse_contact", &Server::abuse_contact, formats::HeaderMailbox{}, live);
     v.key("threads", &Server::threads, formats::Count{0, 256}, restart);
     v.key("drain", &Server::drain, formats::Span{0ms, 10min}, live);
 }

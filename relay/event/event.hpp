@@ -59,6 +59,7 @@ struct Message {
     policy::Place place;
     std::string header_from, header_sender;  ///< Mailboxes, joined by ", ".
     std::string message_id;
+    std::string token;  ///< Of X-Abuse; only where policy accepted.
     std::vector<std::string> rcpts;
     std::uint64_t bytes = 0;
     bool list_unsubscribe = false;

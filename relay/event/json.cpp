@@ -137,6 +137,7 @@ void write(std::string& out, JsonObject& json, const Message& e) {
     json.field("header_from", e.header_from);
     json.field("header_sender", e.header_sender);
     json.field("message_id", e.message_id);
+    json.field("token", e.token);
     json.texts("rcpts", e.rcpts);
     json.number("bytes", e.bytes);
     json.flag("list_unsubscribe", e.list_unsubscribe);

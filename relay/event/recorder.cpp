@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "relay/event/json.hpp"
+#include "relay/event/token_map.hpp"
 
 namespace postern::relay::event {
 
@@ -60,8 +61,13 @@ struct LogRun {
 
 }  // namespace
 
-Recorder::Recorder(std::optional<Journal> journal, LineWriter* log, Settings settings)
-    : settings_(settings), journal_(std::move(journal)), log_(log), thread_([this] { run(); }) {}
+Recorder::Recorder(std::optional<Journal> journal, LineWriter* log, Settings settings,
+                   std::optional<Journal> tokens)
+    : settings_(settings),
+      journal_(std::move(journal)),
+      tokens_(std::move(tokens)),
+      log_(log),
+      thread_([this] { run(); }) {}
 
 Recorder::~Recorder() {
     stop();
@@ -111,11 +117,27 @@ void Recorder::stop() noexcept {
 }
 
 void Recorder::set_retention(std::chrono::seconds retention) noexcept {
-    retention_s_.store(retention.count(), std::memory_order_relaxed);
+    journal_orders_.retention_s.store(retention.count(), std::memory_order_relaxed);
+}
+
+void Recorder::set_token_retention(std::chrono::seconds retention) noexcept {
+    token_orders_.retention_s.store(retention.count(), std::memory_order_relaxed);
 }
 
 void Recorder::set_keep_free(std::uint64_t octets) noexcept {
-    keep_free_.store(octets, std::memory_order_relaxed);
+    journal_orders_.keep_free.store(octets, std::memory_order_relaxed);
+}
+
+void Recorder::set_tokens_keep_free(std::uint64_t octets) noexcept {
+    token_orders_.keep_free.store(octets, std::memory_order_relaxed);
+}
+
+void Recorder::Orders::carry_out(Journal& journal) noexcept {
+    if (const auto kept = retention_s.exchange(-1, std::memory_order_relaxed); kept >= 0)
+        journal.set_retention(std::chrono::seconds(kept));
+    if (const auto free = keep_free.exchange(no_change, std::memory_order_relaxed);
+        free != no_change)
+        journal.set_keep_free(free);
 }
 
 void Recorder::run() noexcept {
@@ -167,25 +189,34 @@ void Recorder::write(std::vector<std::unique_ptr<Event>>& batch) noexcept {
             }
         }
         run.submit();
+        if (tokens_) write_tokens(batch);
         if (journal_) {
-            if (const auto kept = retention_s_.exchange(-1, std::memory_order_relaxed); kept >= 0) {
-                journal_->set_retention(std::chrono::seconds(kept));
-            }
-            if (const auto free = keep_free_.exchange(no_change, std::memory_order_relaxed);
-                free != no_change)
-                journal_->set_keep_free(free);
+            journal_orders_.carry_out(*journal_);
             if (const auto written = journal_->append(lines_, now); !written) {
                 dropped_.fetch_add(unwritten, std::memory_order_relaxed);
             }
-            if (now - expired_at_ >= expire_every || now < expired_at_) {
-                expired_at_ = now;
-                journal_->expire(now);
-            }
+        }
+        if (now - expired_at_ >= expire_every || now < expired_at_) {
+            expired_at_ = now;
+            if (journal_) journal_->expire(now);
+            if (tokens_) tokens_->expire(now);
         }
         if (lines_.capacity() > buffer_kept) std::string().swap(lines_);
     } catch (const std::exception&) {
         dropped_.fetch_add(batch.size(), std::memory_order_relaxed);
     }
+}
+
+void Recorder::write_tokens(const std::vector<std::unique_ptr<Event>>& batch) {
+    token_lines_.clear();
+    for (const auto& e : batch) append_token_line(token_lines_, *e);
+    token_orders_.carry_out(*tokens_);
+    if (token_lines_.empty()) return;
+    if (const auto written = tokens_->append(token_lines_, batch.back()->t); !written) {
+        const auto lost = std::ranges::count(token_lines_, '\n');
+        tokens_dropped_.fetch_add(static_cast<std::uint64_t>(lost), std::memory_order_relaxed);
+    }
+    if (token_lines_.capacity() > buffer_kept) std::string().swap(token_lines_);
 }
 
 }  // namespace postern::relay::event

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "proto/ref.hpp"
 #include "relay/event/journal.hpp"
 #include "relay/event/journal_lines.hpp"
 #include "relay/event/journal_reader.hpp"
 #include "relay/event/json.hpp"
+#include "relay/event/token_map.hpp"
 
 namespace postern::relay::event {
 
@@ -45,6 +47,24 @@ json null_if_empty(const std::string& text) {
 std::string with_brackets(std::string_view id) {
     if (id.starts_with('<')) return std::string(id);
     return '<' + std::string(id) + '>';
+}
+
+/// Adds what a journal of these files has of the message.
+void fold_journal(TraceFold& fold, std::vector<JournalFile> files, const std::string& ref) {
+    if (const auto ms = proto::ref_time(ref); ms && *ms < std::uint64_t{253'402'300'799'000}) {
+        // A message's own time is in its reference: older files hold nothing of it. One day of
+        // grace for clocks.
+        const std::chrono::system_clock::time_point made{
+            std::chrono::milliseconds(static_cast<std::int64_t>(*ms))};
+        const auto first = time_text(made - std::chrono::days(1)).substr(0, 10);
+        std::erase_if(files, [&](const JournalFile& f) { return f.date < first; });
+    }
+    for (const auto& file : files) {
+        [[maybe_unused]] const auto read = read_lines(file.path, ref, [&](std::string_view line) {
+            if (const auto event = parse_journal_line(line)) fold.add(*event);
+            return true;
+        });
+    }
 }
 
 }  // namespace
@@ -200,21 +220,21 @@ std::optional<json> trace(const std::string& folder, std::string_view ref_or_mes
         if (ref.empty()) return std::nullopt;
         files = journal_files(folder);
     }
-    if (const auto ms = proto::ref_time(ref); ms && *ms < std::uint64_t{253'402'300'799'000}) {
-        // A message's own time is in its reference: older files hold nothing of it. One day of
-        // grace for clocks.
-        const std::chrono::system_clock::time_point made{
-            std::chrono::milliseconds(static_cast<std::int64_t>(*ms))};
-        const auto first = time_text(made - std::chrono::days(1)).substr(0, 10);
-        std::erase_if(files, [&](const JournalFile& f) { return f.date < first; });
-    }
     TraceFold fold(ref);
-    for (const auto& file : files) {
-        [[maybe_unused]] const auto read = read_lines(file.path, ref, [&](std::string_view line) {
-            if (const auto event = parse_journal_line(line)) fold.add(*event);
-            return true;
-        });
-    }
+    fold_journal(fold, std::move(files), ref);
+    return fold.result();
+}
+
+std::optional<json> trace_token(const std::string& folder, const std::string& tokens,
+                                std::string_view token) {
+    const auto mapped = find_token(tokens, token);
+    if (!mapped) return std::nullopt;
+    const auto ref = text_in(*mapped, "ref");
+    if (ref.empty()) return std::nullopt;  // Damaged; nothing would be everybody's.
+    TraceFold fold(ref);
+    // The journal's own line of the message says more, and takes this one's place.
+    fold.add(*mapped);
+    fold_journal(fold, journal_files(folder), ref);
     return fold.result();
 }
 

@@ -45,4 +45,10 @@ class TraceFold {
 [[nodiscard]] std::optional<nlohmann::json> trace(const std::string& folder,
                                                   std::string_view ref_or_message_id);
 
+/// The same by the token of its X-Abuse, which the map in the folder `tokens` knows. What the
+/// journal has forgotten of the message already is told as it stands in the map.
+[[nodiscard]] std::optional<nlohmann::json> trace_token(const std::string& folder,
+                                                        const std::string& tokens,
+                                                        std::string_view token);
+
 }  // namespace postern::relay::event

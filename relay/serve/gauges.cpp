@@ -121,6 +121,7 @@ void Server::register_gauges() {
     metrics_->ask(Kind::counter, "events_dropped_total", "Events that a reader lost.", [this] {
         return std::vector<Sample>{
             {{{"reader", "journal"}}, static_cast<double>(recorder_->dropped())},
+            {{{"reader", "trace"}}, static_cast<double>(recorder_->tokens_dropped())},
             {{{"reader", "log"}}, static_cast<double>(log_->dropped())}};
     });
     metrics_->ask(
@@ -185,7 +186,8 @@ void Server::look_after_alerts() {
             .resolved = !down});
     }
     all_down_ = down;
-    const std::uint64_t dropped = recorder_->dropped() + log_->dropped();
+    const std::uint64_t dropped =
+        recorder_->dropped() + recorder_->tokens_dropped() + log_->dropped();
     if (dropped > events_dropped_told_) {
         events_->emit(event::AlertRaised{
             .kind = "events_dropped",

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,10 @@ struct BoundSockets {
 /// The journal stops while there is still room for mail.
 [[nodiscard]] constexpr std::uint64_t journal_floor(std::uint64_t spool_reserve) {
     return spool_reserve * 2;
+}
+/// The token map stops where no mail is taken any more: what goes out can be traced.
+[[nodiscard]] constexpr std::uint64_t token_floor(std::uint64_t spool_reserve) {
+    return spool_reserve;
 }
 /// Passwords have a verifier for SCRAM-SHA-1 where it is offered.
 [[nodiscard]] auth::ScramSha1 scram_sha1_of(const config::Config& config);
@@ -123,6 +128,7 @@ class Server {
     policy::LoginGuard guard_;
     std::unique_ptr<GuardFile> guard_file_;
     std::unique_ptr<AttackAlerts> attacks_;
+    std::optional<Pseudonyms> pseudonyms_;
     std::atomic<bool> guard_file_failing_{false};
     const GuardFile::Now began_;
     policy::LoginWatch login_watch_;

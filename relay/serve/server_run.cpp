@@ -12,7 +12,6 @@
 #include <fmt/ranges.h>
 
 #include "relay/config/reload.hpp"
-#include "relay/delivery/drop.hpp"
 #include "relay/net/offload.hpp"
 #include "relay/process/version.hpp"
 #include "relay/serve/server.hpp"
@@ -346,6 +345,9 @@ admin::ReloadOutcome Server::reload_on_house() {
     spool_->set_reserve(now.spool.reserve);
     recorder_->set_keep_free(journal_floor(now.spool.reserve));
     recorder_->set_retention(std::chrono::duration_cast<seconds>(now.log.event_retention));
+    recorder_->set_tokens_keep_free(token_floor(now.spool.reserve));
+    recorder_->set_token_retention(
+        std::chrono::duration_cast<seconds>(now.message.trace_retention));
     guard_.set(guard_settings(now));
     login_watch_.set({.known_for = guard_settings(now).known_for});
     if (parts.before->config->login_guard.geoip != now.login_guard.geoip)
@@ -400,47 +402,6 @@ std::vector<std::string> Server::unready() const {
     if (spool_failing_.load() || !spool_->stats().writable)
         out.emplace_back("the spool cannot be written");
     if (!accounts_->count()) out.emplace_back("the account store cannot be read");
-    return out;
-}
-
-admin::Ports Server::admin_ports() {
-    admin::Ports out;
-    out.accounts = accounts_.get();
-    out.spool = spool_.get();
-    out.events = events_.get();
-    out.guard = &guard_;
-    out.keep_guard = [this] { keep_guard(); };
-    out.journal = config_->server.state + "/events";
-    out.flush = [this] { (void)recorder_->flush(); };
-    out.reload = [this] { return reload(); };
-    out.metrics = [this] { return metrics_->render(); };
-    out.unready = [this] { return unready(); };
-    out.limits_of = [this](const std::string& plan) -> std::optional<policy::PlanLimits> {
-        const SnapshotPtr now = current_.get();
-        const auto it = now->policy.plans.find(plan);
-        if (it == now->policy.plans.end()) return std::nullopt;
-        return it->second;
-    };
-    out.device_listeners = [this] { return config::device_listeners(*config_); };
-    out.separator = [this] { return current_.get()->config->auth.credential_separator.front(); };
-    out.drop_with_dsn = [this](const EntrySelector& which, const std::string& reason) {
-        return drop_with_notice(*spool_, *current_.get()->config, services_->make_ref, *events_,
-                                which, reason);
-    };
-    out.trace_retention = [this] { return current_.get()->config->message.trace_retention; };
-    const auto maker = std::make_shared<backup::Maker>(
-        backup::Source{.state = config_->server.state,
-                       .accounts = *accounts_,
-                       .flush = [this] { (void)recorder_->flush(); },
-                       .stopping = [this] { return draining_.load(); },
-                       .version = std::string(process::version()),
-                       .commit = std::string(process::commit())});
-    out.backup = [maker](const std::string& to) { return maker->make(to); };
-    out.imports = imports_;
-    out.stopping = [this] { return draining_.load(); };
-    out.version = std::string(process::version());
-    out.commit = std::string(process::commit());
-    out.built = std::string(process::built());
     return out;
 }
 

@@ -12,16 +12,15 @@
 
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <openssl/rand.h>
 
 #include "auth/error.hpp"
 #include "auth/key_file.hpp"
-#include "proto/ref.hpp"
 #include "relay/config/backend.hpp"
 #include "relay/net/offload.hpp"
 #include "relay/process/privileges.hpp"
 #include "relay/process/version.hpp"
 #include "relay/serve/elsewhere.hpp"
+#include "relay/serve/randomness.hpp"
 #include "relay/serve/server.hpp"
 
 namespace postern::relay {
@@ -30,31 +29,22 @@ namespace {
 
 using Started = boost::system::result<void, std::string>;
 
-std::string make_ref() {
-    proto::RefRandom random{};
-    // Without random octets nothing may go on: references and boundaries must not repeat.
-    if (RAND_bytes(random.data(), static_cast<int>(random.size())) != 1) std::abort();
-    const auto now = std::chrono::system_clock::now().time_since_epoch();
-    return proto::make_ref(static_cast<std::uint64_t>(
-                               std::chrono::duration_cast<std::chrono::milliseconds>(now).count()),
-                           random);
-}
-
-double random_share() {
-    std::uint32_t bits = 0;
-    (void)RAND_bytes(reinterpret_cast<unsigned char*>(&bits), sizeof bits);
-    return static_cast<double>(bits) / 4294967296.0;
-}
-
-std::uint64_t random_seed() {
-    std::uint64_t bits = 0;
-    (void)RAND_bytes(reinterpret_cast<unsigned char*>(&bits), sizeof bits);
-    return bits;
-}
-
 std::size_t threads_of(const config::Config& config) {
     if (config.server.threads > 0) return config.server.threads;
     return std::max(1U, std::thread::hardware_concurrency());
+}
+
+/// A folder of lines by their day: the journal, the token map.
+boost::system::result<event::Journal, std::string> open_lines(const std::string& folder,
+                                                              config::Duration retention,
+                                                              std::uint64_t keep_free) {
+    event::Journal::Settings settings;
+    settings.folder = folder;
+    settings.retention = std::chrono::duration_cast<std::chrono::seconds>(retention);
+    settings.keep_free = keep_free;
+    auto opened = event::Journal::open(std::move(settings), std::chrono::system_clock::now());
+    if (!opened) return fmt::format("{}: {}", folder, opened.error().message());
+    return std::move(*opened);
 }
 
 }  // namespace
@@ -243,16 +233,15 @@ Started Server::bind_and_drop() {
 
 Started Server::open_events() {
     metrics_ = std::make_unique<event::Metrics>(std::string(process::version()));
-    event::Journal::Settings settings;
-    settings.folder = config_->server.state + "/events";
-    settings.retention =
-        std::chrono::duration_cast<std::chrono::seconds>(config_->log.event_retention);
-    auto journal = event::Journal::open(std::move(settings), std::chrono::system_clock::now());
-    if (!journal)
-        return fmt::format("{}/events: {}", config_->server.state, journal.error().message());
+    auto journal = open_lines(config_->server.state + "/events", config_->log.event_retention,
+                              journal_floor(config_->spool.reserve));
+    if (!journal) return journal.error();
+    auto tokens = open_lines(config_->server.state + "/trace", config_->message.trace_retention,
+                             token_floor(config_->spool.reserve));
+    if (!tokens) return tokens.error();
     const std::uint64_t seq = journal->next_seq();
-    recorder_ = std::make_unique<event::Recorder>(std::move(*journal), log_.get());
-    recorder_->set_keep_free(journal_floor(config_->spool.reserve));
+    recorder_ = std::make_unique<event::Recorder>(std::move(*journal), log_.get(),
+                                                  event::Recorder::Settings{}, std::move(*tokens));
     events_ = std::make_unique<event::FanOut>(seq, std::vector<event::Reader*>{metrics_.get()},
                                               recorder_.get());
     for (const std::string& notice : options_.loaded.notices) {
@@ -272,6 +261,9 @@ Started Server::open_accounts() {
     accounts_ = std::move(*store);
     auto key = auth::load_or_make_key(state / "keys" / "fake_salt.key", auth::system_random());
     if (!key) return key.error().text;
+    auto naming = auth::load_or_make_key(state / "keys" / "pseudonym.key", auth::system_random());
+    if (!naming) return naming.error().text;
+    pseudonyms_.emplace(std::move(*naming));
     passwords_ = std::make_unique<auth::PasswordMemory>();
     auth::SaslSettings sasl_settings;
     sasl_settings.elsewhere = elsewhere_settings(*config_);
@@ -431,6 +423,8 @@ void Server::make_services() {
         .sessions_made = sessions_made_,
         .by_listener = std::vector<std::atomic<std::int64_t>>(config_->server.listen.size()),
         .make_ref = make_ref,
+        .make_token = make_token,
+        .pseudonyms = *pseudonyms_,
         .backend = backend_.get()});
 }
 

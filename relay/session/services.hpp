@@ -28,6 +28,7 @@
 #include "relay/session/backend_desk.hpp"
 #include "relay/session/body_budget.hpp"
 #include "relay/session/counts.hpp"
+#include "relay/session/pseudonyms.hpp"
 #include "relay/spool/spool.hpp"
 #include "relay/upstream/pool.hpp"
 
@@ -93,6 +94,8 @@ struct Services {
     std::atomic<std::uint64_t>& sessions_made;
     std::vector<std::atomic<std::int64_t>> by_listener;  ///< Open connections of each listener.
     std::function<std::string()> make_ref;
+    std::function<std::string()> make_token;  ///< For X-Abuse.
+    const Pseudonyms& pseudonyms;
     BackendDesk* backend = nullptr;  ///< Null: passwords are in the store.
 };
 

@@ -161,7 +161,10 @@ awaitable<void> SessionDriver::judge(Stage stage) {
         }
     }
     policy::Verdict verdict = ask_policy(policy_stage(stage), known);
-    if (stage == Stage::data) tell_message(verdict);
+    if (stage == Stage::data) {
+        if (verdict.accepted()) t.token = services_.make_token();
+        tell_message(verdict);
+    }
     if (stage == Stage::rcpt) {
         services_.events.emit(event::Recipient{.session = id_,
                                                .ref = machine_->ref(),
@@ -263,6 +266,7 @@ void SessionDriver::tell_message(const policy::Verdict& verdict) {
     told.message_id = header.message_id.empty() ? fmt::format("<{}@{}>", machine_->ref(),
                                                               t.snapshot->config->server.hostname)
                                                 : header.message_id;
+    told.token = t.token;
     for (const proto::Recipient& rcpt : envelope.recipients)
         told.rcpts.push_back(rcpt.address.text());
     told.bytes = machine_->body_bytes();
@@ -304,6 +308,9 @@ MessagePtr SessionDriver::make_message() {
     added.unix_seconds =
         std::chrono::duration_cast<std::chrono::seconds>(message->received.time_since_epoch())
             .count();
+    added.abuse_contact = t.snapshot->config->server.abuse_contact;
+    added.token = t.token;
+    added.pseudonym = services_.pseudonyms.of(message->customer, message->account);
     message->prefix = proto::added_fields(added);
     message->message_id = header.message_id.empty()
                               ? fmt::format("<{}@{}>", message->ref, added.hostname)

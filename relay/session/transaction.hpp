@@ -23,6 +23,7 @@ struct SessionDriver::Transaction {
     SteadyTime data_ended;
     std::vector<policy::RuleSeen> rules;  ///< What rules said at MAIL and RCPT without refusing.
     std::uint64_t octets = 0;             ///< Of the body, counted as they come.
+    std::string token;                    ///< Of X-Abuse; made once policy has said yes.
     bool has_recipients = false;
     bool judged = false;         ///< The end of data has come before policy.
     bool out_of_memory = false;  ///< The rest is read and forgotten; 452 at the end.

@@ -1,5 +1,6 @@
 #include "fixture.hpp"
 #include "relay/admin/host_header.hpp"
+#include "relay/event/token_map.hpp"
 
 using namespace postern;
 using namespace postern::relay::admin;
@@ -143,4 +144,41 @@ TEST_CASE("the journal is read by selectors, in pages, and a message is traced")
     CHECK(traced.json["account"] == "ann@example.net");
     f.ports.journal.clear();
     CHECK(f.call("GET", "/api/v1/events").json["code"] == "not_ready");
+}
+
+TEST_CASE("a token leads to its message as long as it is kept") {
+    Fixture f;
+    const std::string token = "0123456789abcdef0123456789abcdef";
+    const std::string upper = "0123456789ABCDEF0123456789ABCDEF";
+    const auto status = [&f](const std::string& id) {
+        return f.call("GET", "/api/v1/trace/" + id).status;
+    };
+    CHECK(status(token) == 404);
+    f.ports.tokens = f.folder.path() + "/trace";
+    CHECK(status(token) == 404);
+    const auto sent = std::chrono::system_clock::now() - std::chrono::hours(3);
+    auto map = relay::event::Journal::open({.folder = f.ports.tokens}, sent);
+    REQUIRE(map.has_value());
+    relay::event::Message message;
+    message.ref = "01J00000000000000000000001";
+    message.account = "ann@example.net";
+    message.token = token;
+    message.rcpts = {"b@example.org"};
+    message.outcome = "accepted";
+    std::string line;
+    relay::event::append_token_line(line, {sent, {}, 6, std::move(message)});
+    REQUIRE(map->append(line, sent));
+
+    for (const auto& id : {token, upper}) {
+        const auto traced = f.call("GET", "/api/v1/trace/" + id);
+        CHECK(traced.status == 200);
+        CHECK(traced.json["token"] == token);
+        CHECK(traced.json["account"] == "ann@example.net");
+    }
+    CHECK(status("1123456789abcdef0123456789abcdef") == 404);
+    CHECK(status(token.substr(1)) == 404);
+    f.ports.trace_retention = [] { return std::chrono::hours(4); };
+    CHECK(status(token) == 200);
+    f.ports.trace_retention = [] { return std::chrono::hours(2); };
+    CHECK(status(token) == 404);
 }

@@ -27,6 +27,7 @@ TEST_CASE("the least configuration loads and has the documented defaults") {
     CHECK(c.server.listen[1] == Listen{"::", 465, ListenTls::implicit, false, "465"});
     CHECK(c.admin_socket() == "/var/lib/postern/admin.sock");
     CHECK(c.server.contact == "postmaster@example.net");
+    CHECK(c.server.abuse_contact == "postmaster@example.net");
     CHECK(c.server.drain == 8s);
     CHECK(c.resources.max_connections == 16000);
     CHECK(c.resources.body_memory == 512ULL << 20U);
@@ -66,6 +67,7 @@ admin = ["127.0.0.1:8025", "unix:run/admin.sock"]
 metrics_from = ["2001:db8::/32", "192.0.2.7"]
 user = "mail"
 contact = "help@example.net"
+abuse_contact = "abuse@example.net"
 threads = 4
 drain = "30s"
 [tls]
@@ -147,6 +149,7 @@ event_retention = "7d"
     CHECK(c.admin_socket() == "/etc/run/admin.sock");
     CHECK(c.server.user == "mail");
     CHECK(c.server.contact == "help@example.net");
+    CHECK(c.server.abuse_contact == "abuse@example.net");
     CHECK(c.server.threads == 4);
     CHECK(c.server.drain == 30s);
     REQUIRE(c.tls.all().size() == 3);
@@ -220,11 +223,12 @@ TEST_CASE("the sample file is the defaults, and its keys all exist") {
         std::vector<std::string> examples;
         for (const Difference& d : differences(*sample.config, *full.config))
             examples.push_back(d.key);
-        CHECK(examples == std::vector<std::string>{
-                              "server.admin", "server.user", "server.contact", "tls.certificates",
-                              "auth.oauth.issuer", "auth.oauth.audience", "auth.oauth.jwks",
-                              "auth.external.ca", "auth.external.crl", "upstream.0.ca",
-                              "upstream.0.username", "upstream.0.password"});
+        CHECK(examples == std::vector<std::string>{"server.admin", "server.user", "server.contact",
+                                                   "server.abuse_contact", "tls.certificates",
+                                                   "auth.oauth.issuer", "auth.oauth.audience",
+                                                   "auth.oauth.jwks", "auth.external.ca",
+                                                   "auth.external.crl", "upstream.0.ca",
+                                                   "upstream.0.username", "upstream.0.password"});
     }
 }
 

@@ -298,6 +298,17 @@ TEST_CASE("a fault of [server] names its line") {
          "2: server.user: the relay never stays root; name a user of its own, like \"postern\""},
         {"contact = \"me\"",
          "2: server.contact: \"me\" is no mail address; write one like \"help@example.net\""},
+        {"abuse_contact = \"me\"",
+         "2: server.abuse_contact: \"me\" is no plain mail address; write one like "
+         "\"abuse@example.net\""},
+        {"abuse_contact = \"a;b@example.net\"",
+         "2: server.abuse_contact: \"a;b@example.net\" is no plain mail address; write one like "
+         "\"abuse@example.net\""},
+        {"abuse_contact = \"\\u00e4@example.net\"",
+         "2: server.abuse_contact: \"??@example.net\" is no plain mail address; write one "
+         "like \"abuse@example.net\""},
+        {"abuse_contact = [\"abuse@example.net\"]",
+         "2: server.abuse_contact: expected a mail address, not a list"},
         {"threads = 1000", "2: server.threads: 1000 is no whole number from 0 to 256"},
         {"drain = \"1d\"", "2: server.drain: \"1d\" is not between 0ms and 10m"},
     };

@@ -277,6 +277,39 @@ TEST_CASE("header: the fields put on top") {
     CHECK(scan(folded + "\r\n").message_id.ends_with(".example.net>"));
 }
 
+TEST_CASE("header: whom abuse is reported to, and by which token") {
+    const std::string token = "0123456789abcdef0123456789abcdef";
+    struct Row {
+        const char* contact;
+        std::string token, pseudonym, added;  ///< `added`: behind all else.
+    };
+    const Row table[] = {
+        {"abuse@example.net", token, "00112233aabbccdd",
+         "X-Abuse: report to abuse@example.net; ref=" + token +
+             "\r\nFeedback-ID: 00112233aabbccdd:::smtp.example.net\r\n"},
+        {"postmaster@example.net", token, "",
+         "X-Abuse: report to postmaster@example.net;\r\n ref=" + token + "\r\n"},
+        {"abuse@example.net", "", "1", "Feedback-ID: 1:::smtp.example.net\r\n"},
+        {"abuse@example.net", "", "", ""},
+    };
+    for (const Row& row : table) {
+        AddedFields what;
+        what.hostname = "smtp.example.net";
+        what.ref = "01ARYZ6S410000000000000000";
+        what.unix_seconds = 1772442900;
+        what.date = true;
+        what.message_id = true;
+        const auto before = added_fields(what);
+        what.abuse_contact = row.contact;
+        what.token = row.token;
+        what.pseudonym = row.pseudonym;
+        CHECK(added_fields(what) == before + row.added);
+        // The next relay of this kind takes them out and puts its own in their place.
+        const std::string text = added_fields(what) + "From: a@b.example\r\n\r\n";
+        CHECK(without(text, scan(text)) == before + "From: a@b.example\r\n\r\n");
+    }
+}
+
 TEST_CASE("header: the word behind `with` says what the client did") {
     const auto with = [](bool ehlo, bool tls, bool auth, bool smtputf8) {
         AddedFields what;
