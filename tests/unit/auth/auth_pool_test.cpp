@@ -27,18 +27,22 @@ AuthPool::Settings one_thread(std::size_t queue) {
 class Plug {
   public:
     explicit Plug(AuthPool& pool) {
-        REQUIRE(pool.submit({[this] {
-                                 running_.count_down();
-                                 free_.wait();
+        REQUIRE(pool.submit({[latches = latches_] {
+                                 latches->running.count_down();
+                                 latches->free.wait();
                              },
                              {}}));
-        running_.wait();
+        latches_->running.wait();
     }
-    void pull() { free_.count_down(); }
+    void pull() { latches_->free.count_down(); }
 
   private:
-    std::latch running_{1};
-    std::latch free_{1};
+    struct Latches {
+        std::latch running{1};
+        std::latch free{1};
+    };
+    /// The job may still be coming out of its wait when the plug is gone.
+    std::shared_ptr<Latches> latches_ = std::make_shared<Latches>();
 };
 
 AuthPool::Job job(std::function<void()> run, Priority priority) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
@@ -40,7 +41,7 @@ class ScriptedSpool final : public relay::Spool {
     std::vector<relay::SpoolBatch> taken;
     std::vector<std::string> put_backs;
     std::vector<std::string> due;
-    int loads = 0;
+    std::atomic<int> loads = 0;  ///< On the pool's thread, looked at from the test's.
 
     void commit(relay::SpoolBatch batch, Callback done) override {
         if (says) {
