@@ -53,8 +53,9 @@ std::string transcript(std::uint8_t how, std::string_view octets, std::size_t cu
     } else if (driver.tls_wanted) {
         driver.said.resize(driver.said.rfind("220 "));
         driver.tls_wanted = false;
-        driver.events.emplace_back("finish");
-        driver.open = false;
+        driver.session.feed(driver.left_over);
+        driver.run();
+        require(!driver.open);
     }
     const bool in_data = driver.open && driver.last_read.in_data;
     if (driver.open) {
