@@ -25,12 +25,12 @@ class ColonParser final : public ImportParser {
     void line(std::size_t number, std::string_view text) override {
         // No format has a way to write a name that begins with a hash.
         if (text.empty() || text.starts_with('#')) {
-            if (!text.empty()) ++sink.passed_over;
+            if (!text.empty()) ++sink_.passed_over;
             return;
         }
         const std::size_t colon = text.find(':');
         if (colon == std::string_view::npos) {
-            return sink.fault(
+            return sink_.fault(
                 number, "there is no colon",
                 format_ == ImportFormat::htpasswd ? "NAME:HASH" : "NAME:PASSWORD:...");
         }
@@ -38,13 +38,13 @@ class ColonParser final : public ImportParser {
         const std::size_t end = field_end(password);
         if (end != std::string_view::npos) {
             if (format_ == ImportFormat::htpasswd)
-                return sink.fault(number, "there is more than a name and a hash", "NAME:HASH");
+                return sink_.fault(number, "there is more than a name and a hash", "NAME:HASH");
             password = password.substr(0, end);
         }
         ImportSink::Record record;
         record.line = number;
         record.name = text.substr(0, colon);
-        sink.account(record, read_secret(password));
+        sink_.account(record, read_secret(password));
     }
 
   private:

@@ -101,7 +101,7 @@ class CsvParser final : public ImportParser {
         open_ = open_ != (std::ranges::count(text, '"') % 2 == 1);
         if (open_ && record_.size() <= longest_import_record) return;
         if (open_ || record_.size() > longest_import_record) {
-            sink.fault(begun_, "a quoted field has no end within 64 KiB", "a closing quote");
+            sink_.fault(begun_, "a quoted field has no end within 64 KiB", "a closing quote");
             given_up_ = true;
             open_ = false;
             return drop();
@@ -116,9 +116,9 @@ class CsvParser final : public ImportParser {
     }
 
     void end() override {
-        if (open_) sink.fault(begun_, "a quoted field has no end", "a closing quote");
+        if (open_) sink_.fault(begun_, "a quoted field has no end", "a closing quote");
         if (order_.empty() && !given_up_)
-            sink.fault(1, "there is no header line", std::string(column_names));
+            sink_.fault(1, "there is no header line", std::string(column_names));
         drop();
     }
 
@@ -127,7 +127,7 @@ class CsvParser final : public ImportParser {
         if (trimmed(record_).empty()) return;
         auto fields = split(record_);
         if (!fields) {
-            sink.fault(begun_, "the quotes are not right",
+            sink_.fault(begun_, "the quotes are not right",
                        "a field in quotes whole, with each quote in it doubled");
             // Without columns nothing that follows can be told.
             given_up_ = order_.empty();
@@ -143,13 +143,13 @@ class CsvParser final : public ImportParser {
             const auto* const at = std::ranges::find(columns, name, &ColumnName::name);
             if (at == columns.end()) {
                 // A file without a header has a password here: the name is shown of none.
-                sink.fault(begun_, "a column of the header line is not known",
+                sink_.fault(begun_, "a column of the header line is not known",
                            std::string(column_names));
                 given_up_ = true;
                 return;
             }
             if (std::ranges::find(order_, at->column) != order_.end()) {
-                sink.fault(begun_, fmt::format("the column {} stands twice", name), "once");
+                sink_.fault(begun_, fmt::format("the column {} stands twice", name), "once");
                 given_up_ = true;
                 return;
             }
@@ -159,13 +159,13 @@ class CsvParser final : public ImportParser {
             return std::ranges::find(order_, column) != order_.end();
         };
         if (has(Column::account) && (has(Column::password) || has(Column::hash))) return;
-        sink.fault(begun_, "a column is missing in the header line", std::string(column_names));
+        sink_.fault(begun_, "a column is missing in the header line", std::string(column_names));
         given_up_ = true;
     }
 
     void row(const std::vector<std::string>& fields) {
         if (fields.size() != order_.size()) {
-            return sink.fault(begun_, fmt::format("there are {} fields", fields.size()),
+            return sink_.fault(begun_, fmt::format("there are {} fields", fields.size()),
                               fmt::format("{}, as in the header line", order_.size()));
         }
         ImportSink::Record record;
@@ -199,13 +199,13 @@ class CsvParser final : public ImportParser {
             }
         }
         if (!password.empty() && !hash.empty())
-            return sink.fault(begun_, "there are a password and a hash", "one of them");
+            return sink_.fault(begun_, "there are a password and a hash", "one of them");
         if (looks_like_hash(password)) {
-            return sink.fault(begun_, "what stands for a password is a hash, or ! or *",
+            return sink_.fault(begun_, "what stands for a password is a hash, or ! or *",
                               "the column hash for it; there {PLAIN} is written before a password "
                               "that only looks so");
         }
-        sink.account(record, password.empty() ? read_secret(hash) : read_cleartext(password));
+        sink_.account(record, password.empty() ? read_secret(hash) : read_cleartext(password));
     }
 
     void drop() noexcept {

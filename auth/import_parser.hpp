@@ -47,7 +47,7 @@ class ImportSink {
 /// One format. Lines come without their ends, none longer than longest_import_record.
 class ImportParser {
   public:
-    explicit ImportParser(ImportSink& into) : sink(into) {}
+    explicit ImportParser(ImportSink& into) : sink_(into) {}
     virtual ~ImportParser() = default;
     ImportParser(const ImportParser&) = delete;
     ImportParser& operator=(const ImportParser&) = delete;
@@ -58,7 +58,7 @@ class ImportParser {
     virtual void end() {}
 
   protected:
-    ImportSink& sink;
+    ImportSink& sink_;
 };
 
 /// csv

@@ -85,7 +85,7 @@ class SasldbParser final : public ImportParser {
             case At::end:
                 // db_dump -l or a further database: nothing of sasldb2's.
                 if (text.empty()) return;
-                sink.fault(number, "something follows DATA=END", "the dump of one database");
+                sink_.fault(number, "something follows DATA=END", "the dump of one database");
                 at_ = At::nothing;
                 return;
             case At::nothing:
@@ -104,7 +104,7 @@ class SasldbParser final : public ImportParser {
 
     void end() override {
         if (at_ == At::end || at_ == At::nothing) return;
-        sink.fault(
+        sink_.fault(
             key_line_,
             at_ == At::header ? "this is no dump of a database" : "the dump has no end (DATA=END)",
             "the whole of what db_dump -p /etc/sasldb2 prints");
@@ -121,7 +121,7 @@ class SasldbParser final : public ImportParser {
         } else if (text == "format=bytevalue") {
             print_ = false;
         } else if (!text.contains('=')) {
-            sink.fault(number, "this is no dump of a database",
+            sink_.fault(number, "this is no dump of a database",
                        "the whole of what db_dump -p /etc/sasldb2 prints");
             at_ = At::nothing;
         }
@@ -132,7 +132,7 @@ class SasldbParser final : public ImportParser {
         if (text.starts_with(' '))
             out = print_ ? from_print(text.substr(1)) : from_bytes(text.substr(1));
         if (!out)
-            sink.fault(number, "the line of the dump is damaged", "a space and what db_dump wrote");
+            sink_.fault(number, "the line of the dump is damaged", "a space and what db_dump wrote");
         return out;
     }
 
@@ -142,11 +142,11 @@ class SasldbParser final : public ImportParser {
         const std::size_t second =
             first == std::string_view::npos ? first : key.find('\0', first + 1);
         if (second == std::string_view::npos) {
-            return sink.fault(key_line_, "the key is none of sasldb2",
+            return sink_.fault(key_line_, "the key is none of sasldb2",
                               "NAME, \\00, REALM, \\00, userPassword");
         }
         if (key.substr(second + 1) != "userPassword") {
-            ++sink.passed_over;  // Of mechanisms that store something of their own.
+            ++sink_.passed_over;  // Of mechanisms that store something of their own.
             return;
         }
         const std::string_view realm = key.substr(first + 1, second - first - 1);
@@ -156,7 +156,7 @@ class SasldbParser final : public ImportParser {
         ImportSink::Record record;
         record.line = key_line_;
         record.name = name;
-        sink.account(record, read_cleartext(password));
+        sink_.account(record, read_cleartext(password));
     }
 
     At at_ = At::header;
