@@ -128,7 +128,7 @@ class CsvParser final : public ImportParser {
         auto fields = split(record_);
         if (!fields) {
             sink_.fault(begun_, "the quotes are not right",
-                       "a field in quotes whole, with each quote in it doubled");
+                        "a field in quotes whole, with each quote in it doubled");
             // Without columns nothing that follows can be told.
             given_up_ = order_.empty();
             return;
@@ -144,7 +144,7 @@ class CsvParser final : public ImportParser {
             if (at == columns.end()) {
                 // A file without a header has a password here: the name is shown of none.
                 sink_.fault(begun_, "a column of the header line is not known",
-                           std::string(column_names));
+                            std::string(column_names));
                 given_up_ = true;
                 return;
             }
@@ -166,7 +166,7 @@ class CsvParser final : public ImportParser {
     void row(const std::vector<std::string>& fields) {
         if (fields.size() != order_.size()) {
             return sink_.fault(begun_, fmt::format("there are {} fields", fields.size()),
-                              fmt::format("{}, as in the header line", order_.size()));
+                               fmt::format("{}, as in the header line", order_.size()));
         }
         ImportSink::Record record;
         record.line = begun_;
@@ -202,8 +202,8 @@ class CsvParser final : public ImportParser {
             return sink_.fault(begun_, "there are a password and a hash", "one of them");
         if (looks_like_hash(password)) {
             return sink_.fault(begun_, "what stands for a password is a hash, or ! or *",
-                              "the column hash for it; there {PLAIN} is written before a password "
-                              "that only looks so");
+                               "the column hash for it; there {PLAIN} is written before a password "
+                               "that only looks so");
         }
         sink_.account(record, password.empty() ? read_secret(hash) : read_cleartext(password));
     }

@@ -122,7 +122,7 @@ class SasldbParser final : public ImportParser {
             print_ = false;
         } else if (!text.contains('=')) {
             sink_.fault(number, "this is no dump of a database",
-                       "the whole of what db_dump -p /etc/sasldb2 prints");
+                        "the whole of what db_dump -p /etc/sasldb2 prints");
             at_ = At::nothing;
         }
     }
@@ -132,7 +132,8 @@ class SasldbParser final : public ImportParser {
         if (text.starts_with(' '))
             out = print_ ? from_print(text.substr(1)) : from_bytes(text.substr(1));
         if (!out)
-            sink_.fault(number, "the line of the dump is damaged", "a space and what db_dump wrote");
+            sink_.fault(number, "the line of the dump is damaged",
+                        "a space and what db_dump wrote");
         return out;
     }
 
@@ -143,7 +144,7 @@ class SasldbParser final : public ImportParser {
             first == std::string_view::npos ? first : key.find('\0', first + 1);
         if (second == std::string_view::npos) {
             return sink_.fault(key_line_, "the key is none of sasldb2",
-                              "NAME, \\00, REALM, \\00, userPassword");
+                               "NAME, \\00, REALM, \\00, userPassword");
         }
         if (key.substr(second + 1) != "userPassword") {
             ++sink_.passed_over;  // Of mechanisms that store something of their own.

@@ -94,7 +94,8 @@ void add_journal_commands(CLI::App& root, Context& context) {
     repeated(listed, "--ref", s->refs, "Of this message");
     repeated(listed, "--session", s->sessions, "Of this connection");
     repeated(listed, "--rule", s->rules, "That this rule decided");
-    repeated(listed, "--account", s->accounts, "Of this account, or @DOMAIN; alerts about it, and what operators did to it, too");
+    repeated(listed, "--account", s->accounts,
+             "Of this account, or @DOMAIN; alerts about it, and what operators did to it, too");
     repeated(listed, "--customer", s->customers, "Of this customer");
     repeated(listed, "--source", s->sources, "From this client address or network");
     repeated(listed, "--mail-from", s->mail_from, "From this address, or @DOMAIN");

@@ -109,9 +109,8 @@ TEST_CASE("lines are selected by their fields, ANDed, repeated ones ORed") {
 }
 
 TEST_CASE("an IPv6 source is found by an address in it and by a network around it") {
-    const json m = {{"t", "2026-03-02T12:00:00.000Z"},
-                    {"event", "login"},
-                    {"source", "2001:db8:0:1::/64"}};
+    const json m = {
+        {"t", "2026-03-02T12:00:00.000Z"}, {"event", "login"}, {"source", "2001:db8:0:1::/64"}};
     CHECK(matches({.sources = {"2001:db8:0:1::/64"}}, m));
     CHECK(matches({.sources = {"2001:db8:0:1::7"}}, m));
     CHECK(matches({.sources = {"2001:db8::/32"}}, m));
@@ -120,14 +119,12 @@ TEST_CASE("an IPv6 source is found by an address in it and by a network around i
 }
 
 TEST_CASE("alerts and deeds of operators are found by whom they are about") {
-    const json alert = {{"t", "2026-03-02T12:00:00.000Z"},
-                        {"event", "alert"},
-                        {"subject", "ann@example.net"}};
+    const json alert = {
+        {"t", "2026-03-02T12:00:00.000Z"}, {"event", "alert"}, {"subject", "ann@example.net"}};
     CHECK(matches({.accounts = {"ann@example.net"}}, alert));
     CHECK_FALSE(matches({.accounts = {"bob@example.net"}}, alert));
-    const json spray = {{"t", "2026-03-02T12:00:00.000Z"},
-                        {"event", "alert"},
-                        {"subject", "192.0.2.0/24"}};
+    const json spray = {
+        {"t", "2026-03-02T12:00:00.000Z"}, {"event", "alert"}, {"subject", "192.0.2.0/24"}};
     CHECK(matches({.sources = {"192.0.0.0/16"}}, spray));
     CHECK_FALSE(matches({.sources = {"192.0.2.7"}}, spray));
 }
