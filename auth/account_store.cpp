@@ -69,6 +69,9 @@ started<std::unique_ptr<AccountStore>> AccountStore::open(StoreSettings settings
     auto reader = Database::open(path, settings.busy_timeout);
     if (!reader) return fault(reader.error());
     if (const Outcome error = (*reader)->exec("PRAGMA query_only = ON")) return fault(error);
+    // The inner pages of the trees of a million accounts, so that a lookup reads leaves only. What
+    // is not read is not held.
+    if (const Outcome error = (*reader)->exec("PRAGMA cache_size = -8192")) return fault(error);
 
     auto impl = std::make_unique<Impl>(std::move(settings), std::move(*writer), std::move(*reader));
     if (const Outcome error = impl->load()) return fault(error);
