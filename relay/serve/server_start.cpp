@@ -105,6 +105,7 @@ Started Server::start() {
     auto snapshot = make_snapshot(config_, parts);
     if (!snapshot) return snapshot.error();
     current_.set(*snapshot);
+    came_into_force(**snapshot, nullptr);
     warn_of_plans(**snapshot);
     load_watch((*snapshot)->geo);
     make_services();
