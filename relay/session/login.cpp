@@ -149,11 +149,12 @@ awaitable<bool> SessionDriver::have_keys(const std::optional<proto::Secret>& res
 }
 
 /// Does work that blocks on the auth pool. False: the pool is full, or it took too long; the work
-/// was not begun.
+/// was not begun. What `work` throws is thrown here.
 awaitable<bool> SessionDriver::on_auth_pool(auth::AuthPool::Priority priority,
                                             std::function<void()> work) {
     const asio::any_io_executor home = co_await asio::this_coro::executor;
     bool done = false;
+    std::exception_ptr failure;
     auto start = [&](auto handler) {
         // The two ends of the job share the one way home.
         auto resume = std::make_shared<decltype(handler)>(std::move(handler));
@@ -164,9 +165,13 @@ awaitable<bool> SessionDriver::on_auth_pool(auth::AuthPool::Priority priority,
         auth::AuthPool::Job job;
         job.deadline = clock::now() + pool_patience;
         job.priority = priority;
-        job.run = [&work, &done, back] {
-            work();
-            done = true;
+        job.run = [&work, &done, &failure, back] {
+            try {
+                work();
+                done = true;
+            } catch (...) {
+                failure = std::current_exception();
+            }
             back();
         };
         job.expired = back;
@@ -174,6 +179,7 @@ awaitable<bool> SessionDriver::on_auth_pool(auth::AuthPool::Priority priority,
     };
     co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(start),
                                                                           asio::use_awaitable);
+    if (failure) std::rethrow_exception(failure);
     co_return done;
 }
 
