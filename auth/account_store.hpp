@@ -144,6 +144,8 @@ class AccountStore {
     [[nodiscard]] result<AccountPage> list(const AccountFilter& filter, std::string_view cursor,
                                            std::size_t limit);
     [[nodiscard]] result<std::uint64_t> count();
+    /// Whether it can be read now; as quick with a million accounts as with none.
+    [[nodiscard]] bool readable();
     /// All plans that accounts, customers and credentials name.
     [[nodiscard]] result<std::vector<std::string>> plans();
     /// *Memory*: rises with each change. Who keeps something that was read compares it with the

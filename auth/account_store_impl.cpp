@@ -129,6 +129,11 @@ result<std::vector<std::string>> AccountStore::Impl::names(const AccountFilter& 
     return found;
 }
 
+bool AccountStore::Impl::readable() {
+    const std::scoped_lock lock(reader_mutex_);
+    return reader_->number("SELECT count(*) FROM (SELECT 1 FROM account LIMIT 1)").has_value();
+}
+
 result<std::uint64_t> AccountStore::Impl::count() {
     const std::scoped_lock lock(reader_mutex_);
     const auto number = reader_->number("SELECT count(*) FROM account");
