@@ -134,6 +134,14 @@ void TraceFold::add(const json& event) {
         if (!accepted) settle_all("refused", event);
     } else if (kind == "attempt") {
         if (!has_message_) head_ = event;
+        if (refusals_.size() < most_refused) {
+            refusals_.push_back({{"command", text_in(event, "command")},
+                                 {"rcpt", null_if_empty(rcpt)},
+                                 {"code", code_in(event) ? json(*code_in(event)) : json(nullptr)},
+                                 {"enhanced", null_if_empty(text_in(event, "enhanced"))},
+                                 {"text", text_in(event, "text")},
+                                 {"t", text_in(event, "t")}});
+        }
         if (rcpts_.size() >= most_refused && !index_.contains(rcpt)) {
             ++refused_more_;
         } else if (!rcpt.empty()) {
@@ -183,6 +191,15 @@ std::optional<json> TraceFold::result() const {
     };
     out["answered"] = {
         {"outcome", heard("outcome")}, {"code", heard("code")}, {"text", heard("text")}};
+    if (!has_message_ && !refusals_.empty()) {
+        // It never came to a message: what was heard is the last refusal.
+        const json& last = refusals_.back();
+        const bool later = last["code"].is_number() && last["code"] < 500;
+        out["answered"] = {{"outcome", later ? "throttled" : "refused"},
+                           {"code", last["code"]},
+                           {"text", last["text"]}};
+    }
+    out["refusals"] = refusals_;
     out["notices"] = notices_;
     if (refused_more_ > 0) out["refused_more"] = refused_more_;
     out.erase("rcpt");

@@ -44,6 +44,7 @@ class TraceFold {
     /// and the attempts beyond counted.
     static constexpr std::size_t most_refused = 1000;
     std::uint64_t refused_more_ = 0;
+    std::vector<nlohmann::json> refusals_;  ///< Of commands before the end of data.
 };
 
 /// What became of a message, found by REF or by Message-ID (with or without its brackets). Files

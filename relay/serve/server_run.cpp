@@ -335,7 +335,8 @@ admin::ReloadOutcome Server::reload_on_house() {
     if (!snapshot) return fail(snapshot.error());
     if (log_moves) {
         if (const auto moved = log_->retarget(log_target(loaded.config->log.target)); !moved)
-            return fail(fmt::format("log.target: {}", moved.error().message()));
+            return fail(fmt::format("log.target: {}: {}", loaded.config->log.target.path,
+                                    moved.error().message()));
     }
     current_.set(*snapshot);
     came_into_force(**snapshot, parts.before.get());

@@ -223,7 +223,10 @@ Started Server::bind_and_drop() {
     log.level = config_->log.level;
     if (::geteuid() == 0) log.owner = {.uid = user->user.uid, .gid = user->user.gid};
     auto writer = event::LineWriter::open(std::move(log));
-    if (!writer) return fmt::format("log.target: {}", writer.error().message());
+    if (!writer) {
+        return fmt::format("log.target: {}: {}", config_->log.target.path,
+                           writer.error().message());
+    }
     log_ = std::move(*writer);
     if (const auto dropped = process::become(user->user); !dropped) {
         return fmt::format("cannot become user {}: {}", user->user.name, dropped.error().message());
