@@ -36,7 +36,7 @@ auth::AuthPool::Priority priority_of(policy::LoginGuard::Trust trust) {
 
 awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
     // It has failed already, and was counted: whatever the client answers to being told why.
-    if (auto said = std::exchange(farewell_, std::nullopt); said && what.mechanism.empty()) {
+    if (auto said = std::exchange(farewell_, nullptr); said && what.mechanism.empty()) {
         machine_->auth_failed(std::move(*said));
         co_return;
     }
@@ -58,7 +58,7 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
         }
         context.offered = machine_->mechanisms();
         if (snapshot_->tokens) context.tokens = snapshot_->tokens->authority();
-        context.certificate = certificate_;
+        if (certificate_) context.certificate = *certificate_;
         exchange_ = services_.sasl.begin(std::move(context));
     }
     if (!exchange_) {

@@ -179,7 +179,7 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
     if (answer.close_after) end_reason_ = "failed logins";
     attempt_ = {};
     if (!failure.challenge.empty() && !answer.close_after) {
-        farewell_ = wrong_credentials(false);
+        farewell_ = std::make_unique<proto::Reply>(wrong_credentials(false));
         machine_->auth_challenge(failure.challenge);
         co_return;
     }

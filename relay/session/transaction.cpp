@@ -229,9 +229,9 @@ void SessionDriver::tell_refused(const policy::Verdict& verdict) {
 
 void SessionDriver::remember_refusal(Stage stage, policy::Verdict verdict) {
     const proto::Envelope& envelope = machine_->envelope();
-    refused_from_ = envelope.sender_text();
-    refused_rcpt_ = stage == Stage::rcpt ? envelope.recipients.back().address.text() : "";
-    refusal_ = std::move(verdict);
+    refusal_ = std::make_unique<Refusal>(
+        std::move(verdict), envelope.sender_text(),
+        stage == Stage::rcpt ? envelope.recipients.back().address.text() : "");
 }
 
 void SessionDriver::take_chunk(const proto::Session::BodyChunk& chunk) {
