@@ -48,7 +48,7 @@ TEST_CASE("wrong selectors are errors, for a selector passed over selects too mu
     const Queue q;
     for (const char* target :
          {"/api/v1/queue?acount=x", "/api/v1/queue?state=odd", "/api/v1/queue?since=yesterday",
-          "/api/v1/queue?source=192.0.2.1", "/api/v1/queue?cursor=x", "/api/v1/queue?limit=x"}) {
+          "/api/v1/queue?source=nowhere", "/api/v1/queue?cursor=x", "/api/v1/queue?limit=x"}) {
         CAPTURE(target);
         CHECK(q.call("GET", target).status == 400);
     }
@@ -89,9 +89,9 @@ TEST_CASE("what is dropped is told by recipient") {
     CHECK(q.spool.entries.size() == 2);
 
     CHECK(q.call("POST", "/api/v1/queue/drop", R"({"all":true,"dsn":true})").status == 503);
-    q.ports.drop_with_dsn = [&](const relay::EntrySelector&, const std::string&) {
-        return boost::system::result<std::vector<relay::EntryInfo>>(
-            std::vector<relay::EntryInfo>());
+    q.ports.drop_with_dsn = [&](const relay::EntrySelector&, const relay::EntryChange&,
+                                const std::function<void(const relay::EntryInfo&)>&) {
+        return relay::ChangeOutcome{};
     };
     CHECK(q.call("POST", "/api/v1/queue/drop", R"({"all":true,"dsn":true})").status == 200);
     q.spool.fails = make_error_code(relay::SpoolError::write);
