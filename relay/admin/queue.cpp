@@ -40,6 +40,18 @@ std::string_view word_of(Kind kind) {
     return std::ranges::find(verbs, kind, &std::pair<std::string_view, Kind>::second)->first;
 }
 
+/// As it is kept with each entry; the event has it whole.
+std::string shortened(std::string reason) {
+    constexpr std::size_t longest = 500;
+    constexpr unsigned char continues = 0x80;  // UTF-8
+    constexpr unsigned char mask = 0xC0;
+    if (reason.size() <= longest) return reason;
+    std::size_t end = longest;
+    while (end > 0 && (static_cast<unsigned char>(reason[end]) & mask) == continues) --end;
+    reason.resize(end);
+    return reason;
+}
+
 /// Octets of a message in one answer.
 constexpr std::size_t export_part = 4U << 20U;
 
@@ -152,7 +164,7 @@ class QueueCall {
         const bool all = s.flag("all");
         const bool dsn = kind == Kind::drop && s.flag("dsn");
         EntryChange what{.kind = kind,
-                         .reason = request_.reason,
+                         .reason = shortened(request_.reason),
                          .upstream = kind == Kind::reroute ? s.text("to") : "",
                          .now = ports_.now(),
                          .limit = 0,
@@ -239,12 +251,12 @@ class QueueCall {
     static Answer answer(const ChangeOutcome& outcome) {
         Json out{
             {"matched", outcome.matched}, {"changed", outcome.changed}, {"failed", outcome.failed}};
-        if (outcome.failures.empty()) return {std::move(out)};
+        if (outcome.failures.empty()) return Answer{std::move(out)};
         out["failures"] = Json::array();
         for (const ChangeOutcome::Failure& failure : outcome.failures) {
             out["failures"].push_back(Json{{"id", failure.id}, {"why", failure.why}});
         }
-        return {std::move(out)};
+        return Answer{std::move(out)};
     }
 
     void told(const EntrySelector& which, const EntryChange& what,

@@ -15,7 +15,7 @@ class ExportFolder {
     /// Made where it is missing.
     [[nodiscard]] static boost::system::result<ExportFolder> open(const std::string& path);
     ExportFolder(ExportFolder&& other) noexcept;
-    ExportFolder& operator=(ExportFolder&&) = delete;
+    ExportFolder& operator=(ExportFolder&& other) noexcept;
     ExportFolder(const ExportFolder&) = delete;
     ExportFolder& operator=(const ExportFolder&) = delete;
     ~ExportFolder();
@@ -24,7 +24,7 @@ class ExportFolder {
     class NewFile {
       public:
         NewFile(NewFile&& other) noexcept;
-        NewFile& operator=(NewFile&&) = delete;
+        NewFile& operator=(NewFile&& other) noexcept;
         NewFile(const NewFile&) = delete;
         NewFile& operator=(const NewFile&) = delete;
         ~NewFile();

@@ -1,6 +1,10 @@
 // postern queue ...
 #include <fmt/format.h>
 
+#include <chrono>
+#include <optional>
+#include <string_view>
+
 #include "proto/base64.hpp"
 #include "relay/cli/commands.hpp"
 #include "relay/cli/export_folder.hpp"

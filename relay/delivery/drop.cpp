@@ -80,13 +80,16 @@ ChangeOutcome drop_with_notice(Spool& spool, const config::Config& config,
                                const std::function<std::string()>& make_ref, event::Stream& events,
                                const EntrySelector& which, const EntryChange& what,
                                const std::function<void(const EntryInfo&)>& dropped) {
+    const auto began = std::chrono::system_clock::now();
     ChangeOutcome out;
     spool.visit(which, [&](const EntryInfo& info) {
+        // The notifications made here match, too, where accounts or customers select.
+        if (info.dsn && info.created >= began) return true;
         ++out.matched;
         if (info.state == EntryState::damaged) {
             out.fail(info.id, "it is damaged: no notification can be made of it");
         } else if (!spool.hold_back(info.id)) {
-            out.fail(info.id, "an attempt is under way");
+            out.fail(info.id, "an attempt, or another drop, is under way");
         } else {
             const LetGo at_end{spool, info.id};
             if (const auto said = drop_one(spool, config, make_ref, events, info, what.reason);

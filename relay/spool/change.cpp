@@ -26,7 +26,7 @@ std::string failure_text(ChangeResult r, const EntryInfo& info) {
         case ChangeResult::gone:
             return "it has gone meanwhile";
         case ChangeResult::active:
-            return "an attempt is under way";
+            return "an attempt, or another drop, is under way";
         case ChangeResult::frozen:
             return "its account is suspended: postern account release thaws it";
         case ChangeResult::damaged:

@@ -112,7 +112,7 @@ class Campaign {
         if (order) {
             const auto outcome =
                 change(spool, order->kind, {.ids = {order->id}}, at(1s), order->to);
-            answered(number, !outcome.error.failed());
+            answered(number, !outcome.error && outcome.failed == 0);
             return;
         }
         spool.commit(std::move(batch), [this, number](boost::system::result<void> r) {
