@@ -410,8 +410,8 @@ TEST_CASE("a spool of the first format is opened, and goes on in this one", "[sp
         auto header = decode_header(std::string_view(octets).substr(0, 4096));
         REQUIRE(header.has_value());
         header->version = oldest_version;
-        const std::string block = encode_header(*header);
-        octets.replace(0, block.size(), block);
+        const std::string front = encode_header(*header);
+        octets.replace(0, front.size(), front);
         fs.put(path, octets);
     }
     spool = open_spool(fs, told);
