@@ -174,7 +174,8 @@ def test_an_exported_message_is_what_is_sent(place: Place) -> None:
     for path in folder.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert states(relay) == ["deferred", "deferred"]
-    assert {e["subject"] for e in relay.events("admin") if e["what"] == "queue_export"} == set(ids)
+    wait_for("each is told of", lambda: sorted(
+        e["subject"] for e in relay.told("admin") if e["what"] == "queue_export") == sorted(ids))
 
     sink.restart()
     relay.cli("queue", "retry", "--all")
