@@ -70,21 +70,19 @@ NoticeSource source_of(const LoadedEntry& loaded) {
 /// The ways that it may go now, best first.
 std::vector<PathPtr> ways_of(const PathSet& paths, const LoadedEntry& loaded,
                              const PathSet::Needs& needs) {
-    const NewEntry& entry = loaded.entry;
-    if (loaded.rerouted && entry.state != EntryState::in_doubt) {
-        // It waits for that way, and goes another only where that one is gone or never takes it.
-        const PathPtr path = paths.find(entry.upstream);
+    const bool in_doubt = loaded.entry.state == EntryState::in_doubt;
+    if (in_doubt || loaded.rerouted) {
+        const PathPtr path = paths.find(loaded.entry.upstream);
         const auto offer = path ? path->last_offer() : std::nullopt;
         if (path && (!offer || offers(*offer, needs))) {
             if (path->open_breaker(clock::now())) return {};
             return {path};
         }
+        // What is in doubt goes no other way; what an operator sent there does, where that one is
+        // gone or never takes it.
+        if (in_doubt) return {};
     }
-    auto ways = paths.candidates(needs, clock::now());
-    if (entry.state == EntryState::in_doubt) {
-        std::erase_if(ways, [&](const PathPtr& path) { return path->name() != entry.upstream; });
-    }
-    return ways;
+    return paths.candidates(needs, clock::now());
 }
 
 }  // namespace
