@@ -112,10 +112,13 @@ struct Ports {
     std::function<std::vector<std::string>()> device_listeners;
     /// Between account and credential in a login name.
     std::function<char()> separator = [] { return '+'; };
-    /// Drops entries that are not active and owes their senders a DSN; what was dropped. Blocks.
-    std::function<boost::system::result<std::vector<EntryInfo>>(const EntrySelector& which,
-                                                                const std::string& reason)>
+    /// Drops entries that are not active and owes their senders a DSN; the last is told of each.
+    /// Blocks.
+    std::function<ChangeOutcome(const EntrySelector& which, const EntryChange& what,
+                                const std::function<void(const EntryInfo&)>& dropped)>
         drop_with_dsn;
+    /// The names of the upstreams; empty function: there are none.
+    std::function<std::vector<std::string>()> upstreams;
     /// How long a message's life may be looked up; empty: as long as the journal has it.
     std::function<std::chrono::milliseconds()> trace_retention;
     std::function<std::chrono::system_clock::time_point()> now = &std::chrono::system_clock::now;

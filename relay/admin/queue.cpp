@@ -1,14 +1,19 @@
 // /api/v1/queue: what waits, and what an operator does to it.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
-#include <future>
-#include <memory>
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
 
+#include "proto/base64.hpp"
 #include "proto/ref.hpp"
 #include "relay/admin/endpoints.hpp"
 #include "relay/admin/selectors.hpp"
+#include "relay/config/reading.hpp"
 #include "relay/event/event.hpp"
 #include "relay/spool/spool.hpp"
 
@@ -19,6 +24,37 @@ constexpr std::array<EntryState, 7> all_states = {
     EntryState::ready, EntryState::active, EntryState::deferred, EntryState::in_doubt,
     EntryState::held,  EntryState::frozen, EntryState::damaged};
 
+using Kind = EntryChange::Kind;
+constexpr std::array<std::pair<std::string_view, Kind>, 5> verbs = {{{"hold", Kind::hold},
+                                                                     {"release", Kind::release},
+                                                                     {"reroute", Kind::reroute},
+                                                                     {"retry", Kind::retry},
+                                                                     {"drop", Kind::drop}}};
+
+std::optional<Kind> verb_of(std::string_view word) {
+    const auto* at = std::ranges::find(verbs, word, &std::pair<std::string_view, Kind>::first);
+    return at == verbs.end() ? std::nullopt : std::optional(at->second);
+}
+
+std::string_view word_of(Kind kind) {
+    return std::ranges::find(verbs, kind, &std::pair<std::string_view, Kind>::second)->first;
+}
+
+/// As it is kept with each entry; the event has it whole.
+std::string shortened(std::string reason) {
+    constexpr std::size_t longest = 500;
+    constexpr unsigned char continues = 0x80;  // UTF-8
+    constexpr unsigned char mask = 0xC0;
+    if (reason.size() <= longest) return reason;
+    std::size_t end = longest;
+    while (end > 0 && (static_cast<unsigned char>(reason[end]) & mask) == continues) --end;
+    reason.resize(end);
+    return reason;
+}
+
+/// Octets of a message in one answer.
+constexpr std::size_t export_part = 4U << 20U;
+
 Json item(const EntryInfo& e) {
     Json out;
     out["id"] = e.id;
@@ -26,6 +62,7 @@ Json item(const EntryInfo& e) {
     out["state"] = name(e.state);
     out["account"] = text_or_null(e.account);
     out["customer"] = text_or_null(e.customer);
+    out["source"] = text_or_null(e.source);
     out["mail_from"] = e.mail_from;
     out["rcpts"] = e.open_rcpts;
     out["bytes"] = e.bytes;
@@ -34,6 +71,7 @@ Json item(const EntryInfo& e) {
     out["next_attempt"] =
         e.state == EntryState::active ? Json(nullptr) : time_or_null(e.next_attempt);
     out["upstream"] = text_or_null(e.upstream);
+    out["rerouted"] = e.rerouted;
     out["last_reply"] = text_or_null(e.last_reply);
     out["reason"] = text_or_null(e.reason);
     return out;
@@ -52,6 +90,13 @@ Checked<EntrySelector> selector(Selectors& s) {
     which.mail_from = s.texts("mail_from");
     which.rcpts = s.texts("rcpt");
     which.upstreams = s.texts("upstream");
+    for (const std::string& text : s.texts("source")) {
+        const auto network = proto::Network::parse(text);
+        if (!network) {
+            return invalid("must be an address or a network like 192.0.2.0/24", "source");
+        }
+        which.sources.push_back(*network);
+    }
     for (const std::string& text : s.texts("state")) {
         const auto* state =
             std::ranges::find_if(all_states, [&](EntryState one) { return name(one) == text; });
@@ -71,7 +116,8 @@ Checked<EntrySelector> selector(Selectors& s) {
 
 bool selects_everything(const EntrySelector& w) {
     return w.ids.empty() && w.accounts.empty() && w.customers.empty() && w.mail_from.empty() &&
-           w.rcpts.empty() && w.upstreams.empty() && w.states.empty() && !w.since && !w.until;
+           w.rcpts.empty() && w.upstreams.empty() && w.sources.empty() && w.states.empty() &&
+           !w.since && !w.until;
 }
 
 class QueueCall {
@@ -107,7 +153,7 @@ class QueueCall {
     }
 
     /// `id` is empty where the body selects.
-    [[nodiscard]] Checked<Answer> change(const std::string& verb, const std::string& id) const {
+    [[nodiscard]] Checked<Answer> change(Kind kind, const std::string& id) const {
         auto fields = Fields::parse(request_.body);
         if (!fields) return fields.error();
         const auto query = fields->as_query();
@@ -116,17 +162,72 @@ class QueueCall {
         auto which = selector(s);
         if (!which) return which.error();
         const bool all = s.flag("all");
-        const bool dsn = verb == "drop" && s.flag("dsn");
-        const auto limit = s.number("limit", 0, 1'000'000);
+        const bool dsn = kind == Kind::drop && s.flag("dsn");
+        EntryChange what{.kind = kind,
+                         .reason = shortened(request_.reason),
+                         .upstream = kind == Kind::reroute ? s.text("to") : "",
+                         .now = ports_.now(),
+                         .limit = 0,
+                         .stop = ports_.stopping};
+        const auto limit = s.number("limit", 0, 1'000'000'000);
         if (!limit) return limit.error();
+        what.limit = *limit;
         if (const auto done = s.done(); !done) return done.error();
+        if (kind == Kind::reroute) {
+            if (const auto known = is_upstream(what.upstream); !known) return known.error();
+        }
         if (!id.empty()) which->ids = {canonical_id(id)};
         if (selects_everything(*which) && !all)
             return invalid("a change needs a selector, or \"all\": true");
-        const std::size_t matched = count(*which, *limit);
-        if (matched == 0 && !which->ids.empty())
+        if (dsn && !ports_.drop_with_dsn)
+            return not_ready("the relay is not running; start it with: postern serve");
+        if (what.reason.empty() && (kind == Kind::drop || kind == Kind::hold))
+            what.reason =
+                fmt::format("{} by {}", kind == Kind::drop ? "dropped" : "held", request_.who);
+        const ChangeOutcome outcome = carry_out(*which, what, dsn);
+        if (outcome.matched == 0 && !which->ids.empty())
             return not_found("there is no such entry in the queue");
-        return verb == "retry" ? retry(*which, matched) : drop(*which, matched, dsn);
+        // Of a change that ended early, too: what is changed is changed.
+        told(*which, what, outcome);
+        if (outcome.error) {
+            return internal(fmt::format("the spool: {}; {} were changed until then",
+                                        outcome.error.message(), outcome.changed));
+        }
+        return answer(outcome);
+    }
+
+    /// A part of a message, as it goes out. That somebody reads it is told with the first.
+    [[nodiscard]] Checked<Answer> export_message(const std::string& typed) const {
+        auto fields = Fields::parse(request_.body);
+        if (!fields) return fields.error();
+        const auto query = fields->as_query();
+        if (!query) return query.error();
+        Selectors s(*query, ports_.now());
+        const auto offset = s.number("offset", 0, SIZE_MAX);
+        if (!offset) return offset.error();
+        if (const auto done = s.done(); !done) return done.error();
+        const std::string id = canonical_id(typed);
+        const auto loaded = spool_.load(id);
+        if (!loaded && loaded.error() == SpoolError::not_found)
+            return not_found("there is no such entry in the queue");
+        if (!loaded && loaded.error() == SpoolError::damaged)
+            return Problem(409, "conflict", "it is damaged; see the spool's folder damaged");
+        if (!loaded) return internal(fmt::format("the spool: {}", loaded.error().message()));
+        std::string part;
+        std::size_t total = 0;
+        for (const std::string_view piece : loaded->entry.pieces) {
+            const std::size_t at = std::max(*offset, total);
+            total += piece.size();
+            if (at < total && part.size() < export_part)
+                part += piece.substr(piece.size() - (total - at), export_part - part.size());
+        }
+        if (*offset > total) return invalid("is behind the message's end", "offset");
+        if (*offset == 0) tell(ports_, request_, "queue_export", id, {{"ref", loaded->entry.ref}});
+        const std::size_t end = *offset + part.size();
+        return Answer{Json{{"id", id},
+                           {"bytes", total},
+                           {"data", proto::base64_encode(part)},
+                           {"next", end < total ? Json(end) : Json(nullptr)}}};
     }
 
   private:
@@ -136,34 +237,30 @@ class QueueCall {
         return which;
     }
 
-    /// How many it selects; with a limit the selector is narrowed to the first of them.
-    std::size_t count(EntrySelector& which, std::size_t limit) const {
-        std::size_t total = 0;
-        std::string after;
-        std::vector<std::string> ids;
-        while (true) {
-            const std::size_t page =
-                limit == 0 ? largest_page : std::min(limit - total, largest_page);
-            const auto entries =
-                page == 0 ? std::vector<EntryInfo>() : spool_.list(which, page, after);
-            total += entries.size();
-            if (limit != 0) {
-                for (const EntryInfo& e : entries) ids.push_back(e.id);
-            }
-            if (entries.empty() || entries.size() < page) break;
-            after = entries.back().id;
+    [[nodiscard]] Checked<void> is_upstream(const std::string& to) const {
+        const auto names = ports_.upstreams ? ports_.upstreams() : std::vector<std::string>();
+        if (std::ranges::find(names, to) != names.end()) return {};
+        const std::vector<std::string_view> views(names.begin(), names.end());
+        const std::string_view near = config::nearest(to, views);
+        if (to.empty() || near.empty())
+            return invalid(fmt::format("is one of the upstreams: {}", fmt::join(names, ", ")),
+                           "to");
+        return invalid(fmt::format("no such upstream; did you mean {}?", near), "to");
+    }
+
+    static Answer answer(const ChangeOutcome& outcome) {
+        Json out{
+            {"matched", outcome.matched}, {"changed", outcome.changed}, {"failed", outcome.failed}};
+        if (outcome.failures.empty()) return Answer{std::move(out)};
+        out["failures"] = Json::array();
+        for (const ChangeOutcome::Failure& failure : outcome.failures) {
+            out["failures"].push_back(Json{{"id", failure.id}, {"why", failure.why}});
         }
-        if (limit != 0 && total > 0) which.ids = std::move(ids);
-        return total;
+        return Answer{std::move(out)};
     }
 
-    static Answer outcome(std::size_t matched, std::size_t changed) {
-        return {Json{{"matched", std::max(matched, changed)},
-                     {"changed", changed},
-                     {"failed", matched > changed ? matched - changed : 0}}};
-    }
-
-    void told(const std::string& what, const EntrySelector& which, std::size_t changed) const {
+    void told(const EntrySelector& which, const EntryChange& what,
+              const ChangeOutcome& outcome) const {
         std::vector<std::pair<std::string, std::string>> fields;
         const auto each = [&](const char* field, const std::vector<std::string>& values) {
             constexpr std::size_t most = 20;
@@ -171,49 +268,32 @@ class QueueCall {
                 if (fields.size() < most) fields.emplace_back(field, v);
             }
         };
+        if (what.kind == Kind::reroute) fields.emplace_back("to", what.upstream);
         each("account", which.accounts);
         each("customer", which.customers);
         each("mail_from", which.mail_from);
         each("rcpt", which.rcpts);
         each("upstream", which.upstreams);
         each("id", which.ids);
-        fields.emplace_back("changed", std::to_string(changed));
-        tell(ports_, request_, what, which.ids.size() == 1 ? which.ids.front() : "",
-             std::move(fields));
+        std::vector<std::string> networks;
+        for (const proto::Network& network : which.sources) networks.push_back(network.text());
+        each("source", networks);
+        fields.emplace_back("changed", std::to_string(outcome.changed));
+        fields.emplace_back("failed", std::to_string(outcome.failed));
+        tell(ports_, request_, fmt::format("queue_{}", word_of(what.kind)),
+             which.ids.size() == 1 ? which.ids.front() : "", std::move(fields));
     }
 
-    Checked<Answer> retry(const EntrySelector& which, std::size_t matched) const {
-        const std::size_t changed = spool_.retry(which, ports_.now());
-        told("queue_retry", which, changed);
-        return outcome(matched, changed);
-    }
-
-    Checked<Answer> drop(const EntrySelector& which, std::size_t matched, bool dsn) const {
-        if (dsn && !ports_.drop_with_dsn)
-            return not_ready("the relay is not running; start it with: postern serve");
-        const std::string reason =
-            request_.reason.empty() ? "dropped by " + request_.who : request_.reason;
-        const auto dropped =
-            dsn ? ports_.drop_with_dsn(which, reason) : drop_silently(which, reason);
-        if (!dropped) return internal(fmt::format("the spool: {}", dropped.error().message()));
-        if (ports_.events != nullptr) {
-            for (const EntryInfo& e : *dropped) {
-                for (const std::string& rcpt : e.open_rcpts) {
-                    ports_.events->emit(event::Settled{e.ref, e.id, rcpt, "dropped", reason});
-                }
+    ChangeOutcome carry_out(const EntrySelector& which, const EntryChange& what, bool dsn) const {
+        if (what.kind != Kind::drop) return spool_.change(which, what, {});
+        const auto dropped = [&](const EntryInfo& e) {
+            if (ports_.events == nullptr) return;
+            for (const std::string& rcpt : e.open_rcpts) {
+                ports_.events->emit(event::Settled{e.ref, e.id, rcpt, "dropped", what.reason});
             }
-        }
-        told("queue_drop", which, dropped->size());
-        return outcome(matched, dropped->size());
-    }
-
-    boost::system::result<std::vector<EntryInfo>> drop_silently(const EntrySelector& which,
-                                                                const std::string& reason) const {
-        using Dropped = boost::system::result<std::vector<EntryInfo>>;
-        const auto done = std::make_shared<std::promise<Dropped>>();
-        auto outcome = done->get_future();
-        spool_.drop(which, reason, [done](Dropped r) { done->set_value(std::move(r)); });
-        return outcome.get();
+        };
+        return dsn ? ports_.drop_with_dsn(which, what, dropped)
+                   : spool_.change(which, what, dropped);
     }
 
     const Ports& ports_;
@@ -228,17 +308,17 @@ Checked<Answer> queue_endpoint(const Ports& ports, const Request& request,
     if (ports.spool == nullptr)
         return not_ready("the relay is not running; start it with: postern serve");
     const QueueCall call(ports, request);
-    const auto is_verb = [](const std::string& word) { return word == "retry" || word == "drop"; };
     if (rest.empty()) return request.method == "GET" ? call.list() : no_such_method(request);
-    if (rest.size() == 1 && is_verb(rest[0])) {
-        return request.method == "POST" ? call.change(rest[0], "") : no_such_method(request);
-    }
-    if (rest.size() == 1)
+    const auto verb = verb_of(rest.back());
+    const bool exports = rest.size() == 2 && rest[1] == "export";
+    const bool changes = verb && rest.size() <= 2;
+    if (!changes && !exports) {
+        if (rest.size() != 1) return no_such_path();
         return request.method == "GET" ? call.show(rest[0]) : no_such_method(request);
-    if (rest.size() == 2 && is_verb(rest[1])) {
-        return request.method == "POST" ? call.change(rest[1], rest[0]) : no_such_method(request);
     }
-    return no_such_path();
+    if (request.method != "POST") return no_such_method(request);
+    if (exports) return call.export_message(rest[0]);
+    return call.change(*verb, rest.size() == 2 ? rest[0] : "");
 }
 
 }  // namespace postern::relay::admin

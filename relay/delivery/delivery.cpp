@@ -39,6 +39,7 @@ NewEntry entry_of(const Message& message, const MessagePtr& keep,
     entry.ref = message.ref;
     entry.account = message.account;
     entry.customer = message.customer;
+    entry.source = message.source;
     entry.envelope = message.envelope;
     entry.envelope.recipients.clear();
     for (const std::size_t i : recipients)

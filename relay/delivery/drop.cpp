@@ -2,8 +2,7 @@
 
 #include <future>
 #include <utility>
-
-#include <fmt/format.h>
+#include <vector>
 
 #include "relay/delivery/notices.hpp"
 
@@ -19,78 +18,88 @@ boost::system::result<void> commit_blocking(Spool& spool, SpoolBatch batch) {
     return answer.get();
 }
 
+/// Ends an entry that is held back, with the notification that it owes.
+boost::system::result<void> drop_one(Spool& spool, const config::Config& config,
+                                     const std::function<std::string()>& make_ref,
+                                     event::Stream& events, const EntryInfo& info,
+                                     const std::string& reason) {
+    const auto loaded = spool.load(info.id);
+    if (!loaded) return loaded.error();
+    const NewEntry& entry = loaded->entry;
+    SpoolBatch batch;
+    EntryUpdate update;
+    update.id = info.id;
+    update.state = entry.state;
+    update.last_reply = "dropped: " + reason;
+    std::vector<Notice> notices;
+    for (const std::uint32_t i : loaded->open) {
+        update.done.push_back({i, Settled::dropped});
+        const auto& rcpt = entry.envelope.recipients[i];
+        if (entry.dsn || !proto::dsn_owed(entry.envelope, rcpt, proto::DsnAction::failed)) continue;
+        notices.push_back({.recipient = i,
+                           .action = proto::DsnAction::failed,
+                           .reply = {},
+                           .remote = {},
+                           // Why is between operators: it stands in the journal.
+                           .reason = "The operator has taken it out of the queue."});
+    }
+    batch.update.push_back(std::move(update));
+    std::string notice_id;
+    if (!notices.empty()) {
+        const NoticeSource source{.ref = entry.ref,
+                                  .account = entry.account,
+                                  .customer = entry.customer,
+                                  .envelope = &entry.envelope,
+                                  .pieces = entry.pieces,
+                                  .received = entry.created};
+        batch.add.push_back(make_notice_entry(config, source, notices, make_ref(), make_ref(),
+                                              std::chrono::system_clock::now()));
+        notice_id = batch.add.back().id;
+    }
+    // One entry and its notice are one batch: both, or neither.
+    if (const auto said = commit_blocking(spool, std::move(batch)); !said) return said;
+    for (const Notice& notice : notices) {
+        events.emit(event::Dsn{.ref = entry.ref,
+                               .id = notice_id,
+                               .action = "failed",
+                               .rcpt = entry.envelope.recipients[notice.recipient].address.text(),
+                               .result = "queued"});
+    }
+    return {};
+}
+
 }  // namespace
 
-boost::system::result<std::vector<EntryInfo>> drop_with_notice(
-    Spool& spool, const config::Config& config, const std::function<std::string()>& make_ref,
-    event::Stream& events, const EntrySelector& which, const std::string& reason) {
-    constexpr std::size_t page_size = 100;
-    std::vector<EntryInfo> dropped;
-    std::string after;
-    for (;;) {
-        const auto page = spool.list(which, page_size, after);
-        if (page.empty()) return dropped;
-        after = page.back().id;
-        for (const EntryInfo& info : page) {
-            if (info.state == EntryState::damaged) continue;
-            const HeldBack ours(spool, info.id);
-            if (!ours) continue;
-            const auto loaded = spool.load(info.id);
-            if (!loaded) continue;
-            const auto now = std::chrono::system_clock::now();
-            SpoolBatch batch;
-            EntryUpdate update;
-            update.id = info.id;
-            update.state = info.state;
-            update.last_reply = "dropped: " + reason;
-            std::vector<Notice> notices;
-            for (const std::uint32_t i : loaded->open) {
-                update.done.push_back({i, Settled::dropped});
-                const auto& rcpt = loaded->entry.envelope.recipients[i];
-                if (loaded->entry.dsn ||
-                    !proto::dsn_owed(loaded->entry.envelope, rcpt, proto::DsnAction::failed))
-                    continue;
-                notices.push_back({.recipient = i,
-                                   .action = proto::DsnAction::failed,
-                                   .reply = {},
-                                   .remote = {},
-                                   // Why is between operators: it stands in the journal.
-                                   .reason = "The operator has taken it out of the queue."});
+ChangeOutcome drop_with_notice(Spool& spool, const config::Config& config,
+                               const std::function<std::string()>& make_ref, event::Stream& events,
+                               const EntrySelector& which, const EntryChange& what,
+                               const std::function<void(const EntryInfo&)>& dropped) {
+    const auto began = std::chrono::system_clock::now();
+    ChangeOutcome out;
+    spool.visit(which, [&](const EntryInfo& info) {
+        // The notifications made here match, too, where accounts or customers select.
+        if (info.dsn && info.created >= began) return true;
+        ++out.matched;
+        if (info.state == EntryState::damaged) {
+            out.fail(info.id, "it is damaged: no notification can be made of it");
+        } else if (const HeldBack ours(spool, info.id); !ours) {
+            out.fail(info.id, "an attempt, or another drop, is under way");
+        } else {
+            if (const auto said = drop_one(spool, config, make_ref, events, info, what.reason);
+                said) {
+                ++out.changed;
+                if (dropped) dropped(info);
+            } else {
+                out.fail(info.id, said.error().message());
+                // An entry that cannot be read is its own trouble; the spool's is everybody's.
+                if (said.error() != SpoolError::damaged && said.error() != SpoolError::not_found)
+                    out.error = said.error();
             }
-            batch.update.push_back(std::move(update));
-            std::string notice_id;
-            if (!notices.empty()) {
-                const NoticeSource source{.ref = loaded->entry.ref,
-                                          .account = loaded->entry.account,
-                                          .customer = loaded->entry.customer,
-                                          .envelope = &loaded->entry.envelope,
-                                          .pieces = loaded->entry.pieces,
-                                          .received = loaded->entry.created};
-                batch.add.push_back(
-                    make_notice_entry(config, source, notices, make_ref(), make_ref(), now));
-                notice_id = batch.add.back().id;
-            }
-            // One entry and its notice are one batch: both, or neither.
-            if (const auto said = commit_blocking(spool, std::move(batch)); !said) {
-                if (said.error() == SpoolError::not_found) continue;
-                // What is gone is gone: the caller has to know of it.
-                if (dropped.empty()) return said.error();
-                events.log(
-                    event::Level::error, "spool",
-                    fmt::format("{} could not be dropped: {}", info.id, said.error().message()));
-                return dropped;
-            }
-            for (const Notice& notice : notices) {
-                events.emit(event::Dsn{
-                    .ref = loaded->entry.ref,
-                    .id = notice_id,
-                    .action = "failed",
-                    .rcpt = loaded->entry.envelope.recipients[notice.recipient].address.text(),
-                    .result = "queued"});
-            }
-            dropped.push_back(info);
         }
-    }
+        if (!out.error && what.stop && what.stop()) out.error = SpoolError::busy;
+        return !out.error && out.matched != what.limit;
+    });
+    return out;
 }
 
 }  // namespace postern::relay

@@ -3,7 +3,6 @@
 #include <functional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "relay/config/config.hpp"
 #include "relay/event/event.hpp"
@@ -29,11 +28,13 @@ class HeldBack {
     bool ours_;
 };
 
-/// Drops matching entries that no attempt holds and owes their senders a notification with the
-/// reason. What was dropped, also when the spool fails on the way; error: nothing was. Blocks: call
-/// it off the network threads.
-[[nodiscard]] boost::system::result<std::vector<EntryInfo>> drop_with_notice(
-    Spool& spool, const config::Config& config, const std::function<std::string()>& make_ref,
-    event::Stream& events, const EntrySelector& which, const std::string& reason);
+/// Drops matching entries that no attempt holds (`what`: reason, limit, stop) and owes their
+/// senders a notification; `dropped` hears of each that is gone. Blocks: call it off the network
+/// threads.
+[[nodiscard]] ChangeOutcome drop_with_notice(Spool& spool, const config::Config& config,
+                                             const std::function<std::string()>& make_ref,
+                                             event::Stream& events, const EntrySelector& which,
+                                             const EntryChange& what,
+                                             const std::function<void(const EntryInfo&)>& dropped);
 
 }  // namespace postern::relay

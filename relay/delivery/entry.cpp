@@ -20,6 +20,8 @@ using How = AttemptResult::How;
 
 /// How soon an entry comes again that found no free way.
 constexpr std::chrono::seconds no_way_pause{15};
+/// The same of one that an operator sent by a way that takes no mail now: there may be very many.
+constexpr std::chrono::minutes rerouted_pause{1};
 /// How soon an entry comes again whose attempt ended by an exception.
 constexpr std::chrono::minutes after_exception{1};
 /// An upstream session of a spooled message is bounded by the time-outs of its stages; this is
@@ -66,6 +68,24 @@ NoticeSource source_of(const LoadedEntry& loaded) {
             .received = loaded.entry.created};
 }
 
+/// The ways that it may go now, best first.
+std::vector<PathPtr> ways_of(const PathSet& paths, const LoadedEntry& loaded,
+                             const PathSet::Needs& needs) {
+    const bool in_doubt = loaded.entry.state == EntryState::in_doubt;
+    if (in_doubt || loaded.rerouted) {
+        const PathPtr path = paths.find(loaded.entry.upstream);
+        const auto offer = path ? path->last_offer() : std::nullopt;
+        if (path && (!offer || offers(*offer, needs))) {
+            if (path->open_breaker(clock::now())) return {};
+            return {path};
+        }
+        // What is in doubt goes no other way; what an operator sent there does, where that one is
+        // gone or never takes it.
+        if (in_doubt) return {};
+    }
+    return paths.candidates(needs, clock::now());
+}
+
 }  // namespace
 
 awaitable<void> Delivery::run_entry(UpstreamPool& pool, std::string id) {
@@ -93,6 +113,11 @@ awaitable<void> Delivery::load_and_attempt(UpstreamPool& pool, std::string id) {
         }
         co_return;
     }
+    if (read->held) {
+        // Between being taken and now.
+        spool_.put_back(id, std::chrono::system_clock::now());
+        co_return;
+    }
     // An attempt may outlive us: it keeps the entry alive.
     co_await attempt_entry(pool, std::make_shared<LoadedEntry>(std::move(*read)));
 }
@@ -106,10 +131,8 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
     const PathSet::Needs needs{.size = size_of(entry),
                                .eight_bit_mime = entry.envelope.body == proto::Body::eight_bit_mime,
                                .smtputf8 = entry.envelope.smtputf8};
-    auto ways = paths->candidates(needs, clock::now());
-    if (entry.state == EntryState::in_doubt) {
-        std::erase_if(ways, [&](const PathPtr& path) { return path->name() != entry.upstream; });
-    }
+    const auto ways = ways_of(*paths, loaded, needs);
+    const bool waits_for_its_way = ways.empty() && loaded.rerouted;
     bool attempted = false;
     for (const PathPtr& path : ways) {
         if (pool.hurried()) break;
@@ -184,8 +207,10 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
     const bool nothing_new = !attempted && step.update.done.empty() &&
                              step.update.delay_notified == loaded.delay_notified;
     if (nothing_new) {
-        spool_.put_back(entry.id, std::chrono::system_clock::now() +
-                                      (pool.hurried() ? std::chrono::seconds(0) : no_way_pause));
+        const std::chrono::seconds pause = pool.hurried()      ? std::chrono::seconds(0)
+                                           : waits_for_its_way ? rerouted_pause
+                                                               : no_way_pause;
+        spool_.put_back(entry.id, std::chrono::system_clock::now() + pause);
         co_return;
     }
     EntryUpdate alone = without_notices(step.update, step.notices);
@@ -210,7 +235,8 @@ awaitable<std::string> Delivery::age_waiting(std::string after) {
         const HeldBack ours(spool_, info.id);
         if (!ours) continue;
         auto loaded = co_await net::offload(offload_, [&] { return spool_.load(info.id); });
-        if (!loaded) continue;
+        // Held meanwhile: nobody tells of its age.
+        if (!loaded || loaded->held) continue;
         const Tally untouched(loaded->entry.envelope.recipients.size(), &loaded->open);
         Step step = next_step(*config, *loaded, untouched, false);
         if (step.update.done.empty() && step.update.delay_notified == loaded->delay_notified)

@@ -29,9 +29,15 @@ admin::Ports Server::admin_ports() {
     };
     out.device_listeners = [this] { return config::device_listeners(*config_); };
     out.separator = [this] { return current_.get()->config->auth.credential_separator.front(); };
-    out.drop_with_dsn = [this](const EntrySelector& which, const std::string& reason) {
+    out.drop_with_dsn = [this](const EntrySelector& which, const EntryChange& what,
+                               const std::function<void(const EntryInfo&)>& dropped) {
         return drop_with_notice(*spool_, *current_.get()->config, services_->make_ref, *events_,
-                                which, reason);
+                                which, what, dropped);
+    };
+    out.upstreams = [this] {
+        std::vector<std::string> names;
+        for (const PathPtr& path : current_.get()->paths->paths) names.push_back(path->name());
+        return names;
     };
     out.trace_retention = [this] { return current_.get()->config->message.trace_retention; };
     const auto maker = std::make_shared<backup::Maker>(

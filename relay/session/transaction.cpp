@@ -299,6 +299,7 @@ MessagePtr SessionDriver::make_message() {
     message->ref = machine_->ref();
     message->account = account_name_;
     message->customer = account_->customer;
+    message->source = source_;
     message->envelope = machine_->envelope();
     message->received = std::chrono::system_clock::now();
     proto::AddedFields added;

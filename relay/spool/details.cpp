@@ -81,6 +81,7 @@ EntryInfo info_of(const Located& located, const Details* details) {
     info.upstream = located.upstream;
     info.state = located.shown;
     info.dsn = e.dsn;
+    info.rerouted = e.rerouted;
     info.bytes = e.bytes;
     info.created = from_disk(e.created);
     info.next_attempt = from_disk(e.next);
@@ -88,6 +89,7 @@ EntryInfo info_of(const Located& located, const Details* details) {
     if (details == nullptr) return info;
     const NewEntry& entry = details->record.entry;
     info.ref = entry.ref;
+    info.source = entry.source;
     info.mail_from = entry.envelope.sender_text();
     info.last_reply = details->state ? details->state->last_reply : entry.last_reply;
     if (details->state) {

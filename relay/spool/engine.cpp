@@ -126,70 +126,17 @@ std::vector<EntryInfo> Engine::list(const EntrySelector& which, std::size_t limi
                                     const std::string& after_id) const {
     std::vector<EntryInfo> out;
     if (limit == 0) return out;
-    walk(*shared_, which, after_id, [&](EntryInfo info) {
-        out.push_back(std::move(info));
+    walk(*shared_, which, after_id, [&](Met met) {
+        out.push_back(std::move(met.info));
         return out.size() < limit ? Walk::on : Walk::stop;
     });
     return out;
 }
 
-std::size_t Engine::retry(const EntrySelector& which, WallTime now) {
-    std::size_t count = 0;
-    walk(*shared_, which, {}, [&](const EntryInfo& info) {
-        const std::lock_guard lock(shared_->mutex);
-        Ledger& ledger = shared_->ledger;
-        const Handle h = ledger.index.find(info.id);
-        if (h == no_handle) return Walk::on;
-        IndexEntry& e = ledger.index[h];
-        if (e.slot == Slot::waiting && e.base == EntryState::deferred) {
-            ledger.schedule.remove(h);
-            e.base = EntryState::ready;
-            e.next = std::min(e.next, to_disk(now));
-            ledger.schedule.make_due(h);
-        }
-        if (e.slot == Slot::due) ++count;
-        return Walk::on;
-    });
-    if (count > 0) writer_.due_changed();
-    return count;
-}
-
-void Engine::drop(const EntrySelector& which, const std::string& reason,
-                  std::move_only_function<void(result<std::vector<EntryInfo>>)> done) {
-    std::vector<EntryInfo> infos;
-    Operation operation;
-    walk(*shared_, which, {}, [&](EntryInfo info) {
-        // Nobody takes it while this is under way.
-        if (!hold_back(info.id)) return Walk::on;
-        info.reason = reason;
-        operation.drop.push_back(info.id);
-        infos.push_back(std::move(info));
-        return Walk::on;
-    });
-    operation.reason = reason;
-    operation.dropped = std::make_shared<std::vector<std::string>>();
-    operation.done = [shared = shared_.get(), infos = std::move(infos), ended = operation.dropped,
-                      done = std::move(done)](result<void> r) mutable {
-        std::ranges::sort(*ended);
-        {
-            const std::lock_guard lock(shared->mutex);
-            for (const EntryInfo& info : infos) {
-                const Handle h = shared->ledger.index.find(info.id);
-                if (h == no_handle) continue;
-                shared->ledger.index[h].ending = false;
-                shared->ledger.arrange(h);
-            }
-        }
-        if (!r) {
-            done(r.error());
-            return;
-        }
-        std::erase_if(infos, [&](const EntryInfo& info) {
-            return !std::ranges::binary_search(*ended, info.id);
-        });
-        done(std::move(infos));
-    };
-    writer_.enqueue(std::move(operation));
+void Engine::visit(const EntrySelector& which,
+                   const std::function<bool(const EntryInfo&)>& see) const {
+    walk(*shared_, which, {},
+         [&](const Met& met) { return see(met.info) ? Walk::on : Walk::stop; });
 }
 
 void Engine::freeze(const std::string& account, bool frozen, Callback done) {

@@ -26,10 +26,10 @@ class Engine final : public Spool {
     void set_reserve(std::uint64_t bytes) override { shared_->reserve.store(bytes); }
     std::vector<EntryInfo> list(const EntrySelector& which, std::size_t limit,
                                 const std::string& after_id) const override;
-    std::size_t retry(const EntrySelector& which, WallTime now) override;
-    void drop(
-        const EntrySelector& which, const std::string& reason,
-        std::move_only_function<void(boost::system::result<std::vector<EntryInfo>>)> done) override;
+    void visit(const EntrySelector& which,
+               const std::function<bool(const EntryInfo&)>& see) const override;
+    ChangeOutcome change(const EntrySelector& which, const EntryChange& what,
+                         const std::function<void(const EntryInfo&)>& changed) override;
     void freeze(const std::string& account, bool frozen, Callback done) override;
     void record_frozen(Callback done) override;
     [[nodiscard]] std::vector<std::string> frozen_accounts() const override;
@@ -41,6 +41,11 @@ class Engine final : public Spool {
                                                         boost::system::error_code error,
                                                         std::string_view what);
     void record_damage(const std::string& id, const std::string& why);
+    struct Page;
+    void retry_one(const EntryInfo& info, WallTime now, ChangeOutcome& out);
+    /// Makes the changes of a page durable, and empties it.
+    void record(Page& page, const std::shared_ptr<const EntryChange>& what, ChangeOutcome& out,
+                const std::function<void(const EntryInfo&)>& changed);
 
     std::unique_ptr<Shared> shared_;
     Writer writer_;

@@ -38,7 +38,7 @@ std::optional<SegmentHeader> decode_copy(std::string_view bytes) {
     if (!in.ok() || length > bytes.size() - 4) return std::nullopt;
     ByteReader check(bytes.substr(length, 4));
     if (check.u32() != crc32c(bytes.substr(0, length))) return std::nullopt;
-    if (h.version != format_version) return h;
+    if (!known_version(h.version)) return h;
     h.segment = in.u32();
     h.mark = in.u64();
     h.first_sequence = in.u64();

@@ -16,7 +16,12 @@ namespace postern::relay::spool {
 // records. The first eight octets of a frame are the segment's mark, a random number that nobody
 // outside knows: no octets inside a message can be taken for a frame. README.md has the layout.
 
-constexpr std::uint32_t format_version = 1;
+/// 2: an entry may name its source, a state how it is held and routed. 1 is read as it is.
+constexpr std::uint32_t format_version = 2;
+constexpr std::uint32_t oldest_version = 1;
+[[nodiscard]] constexpr bool known_version(std::uint32_t version) noexcept {
+    return version >= oldest_version && version <= format_version;
+}
 /// A group of frames never shares a block with an answered one.
 constexpr std::uint64_t block = file_block;
 constexpr std::uint64_t first_frame = block;

@@ -65,6 +65,7 @@ Handle Index::add(std::string_view id) {
 void Index::erase(Handle h) {
     by_id_.erase(h);
     many_settled_.erase(h);
+    reasons_.erase(h);
     entries_[h] = {};
     free_.push_back(h);
 }
@@ -99,6 +100,19 @@ std::vector<std::uint32_t> Index::settled_list(Handle h) const {
 void Index::forget_settled(Handle h) {
     entries_[h].settled = 0;
     many_settled_.erase(h);
+}
+
+const std::string& Index::reason(Handle h) const {
+    const auto it = reasons_.find(h);
+    return names.text(it == reasons_.end() ? 0 : it->second);
+}
+
+void Index::set_reason(Handle h, std::string_view reason) {
+    if (reason.empty()) {
+        reasons_.erase(h);
+    } else {
+        reasons_.insert_or_assign(h, names.intern(reason));
+    }
 }
 
 }  // namespace postern::relay::spool

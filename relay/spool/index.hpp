@@ -60,18 +60,20 @@ struct IndexEntry {
     std::uint32_t heap_at = 0;
     Handle due_before = no_handle;
     Handle due_after = no_handle;
-    EntryState base =
-        EntryState::ready;  ///< Its state, less activity and freezing: never active or frozen.
+    EntryState base = EntryState::ready;  ///< Its state, less activity, holding and freezing:
+                                          ///< never active, held or frozen.
     Slot slot = Slot::none;
     BodyPlace::Kind body = BodyPlace::Kind::in_segment;
     bool used = false;
     bool dsn = false;
-    bool ending = false;  ///< Being dropped: nobody takes it.
+    bool ending = false;    ///< Being dropped: nobody takes it.
+    bool held = false;      ///< By an operator.
+    bool rerouted = false;  ///< To `upstream`, by an operator.
 };
 static_assert(sizeof(IndexEntry) <= 136);
 
 /// Numbers for names that come again and again. They are never forgotten: there are as many as
-/// accounts, customers, upstreams. 0 is the empty name.
+/// accounts, customers, upstreams, and reasons of operators. 0 is the empty name.
 class Names {
   public:
     Names();
@@ -107,6 +109,10 @@ class Index {
     [[nodiscard]] std::vector<std::uint32_t> settled_list(Handle h) const;
     void forget_settled(Handle h);
 
+    /// Why it is held; empty where it is not.
+    [[nodiscard]] const std::string& reason(Handle h) const;
+    void set_reason(Handle h, std::string_view reason);
+
     Names names;
 
   private:
@@ -128,7 +134,8 @@ class Index {
     std::vector<Handle> free_;
     boost::unordered_flat_set<Handle, Hash, Equal> by_id_;
     boost::unordered_flat_map<Handle, std::vector<bool>>
-        many_settled_;  ///< Recipients from the 64th on.
+        many_settled_;                                          ///< Recipients from the 64th on.
+    boost::unordered_flat_map<Handle, std::uint32_t> reasons_;  ///< Of what is held; interned.
 };
 
 }  // namespace postern::relay::spool

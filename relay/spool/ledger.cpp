@@ -3,6 +3,16 @@
 #include <algorithm>
 
 namespace postern::relay::spool {
+namespace {
+
+/// What is recorded may be what only a moment or another word makes of an entry.
+void set_base(IndexEntry& e, EntryState recorded) noexcept {
+    const bool passing = recorded == EntryState::active || recorded == EntryState::frozen;
+    e.held = recorded == EntryState::held;
+    e.base = passing ? EntryState::ready : e.held ? EntryState::deferred : recorded;
+}
+
+}  // namespace
 
 std::uint64_t Ledger::record_octets(const IndexEntry& e) {
     return e.record.length +
@@ -29,8 +39,7 @@ Handle Ledger::add(const NewEntry& n, const BodyPlace& body, Place at) {
     e.upstream = index.names.intern(n.upstream);
     e.recipients = static_cast<std::uint32_t>(n.envelope.recipients.size());
     e.attempts = n.attempts;
-    const bool passing = n.state == EntryState::active || n.state == EntryState::frozen;
-    e.base = passing ? EntryState::ready : n.state;
+    set_base(e, n.state);
     e.dsn = n.dsn;
     count(at, record_octets(e), +1);
     return h;
@@ -61,8 +70,10 @@ void Ledger::set_state(Handle h, const StateRecord& s, Place at) {
     e.next = to_disk(s.next_attempt);
     e.attempts = s.attempts;
     e.upstream = index.names.intern(s.upstream);
-    const bool passing = s.state == EntryState::active || s.state == EntryState::frozen;
-    e.base = passing ? EntryState::ready : s.state;
+    set_base(e, s.state);
+    e.held = e.held || s.held;
+    e.rerouted = s.rerouted;
+    index.set_reason(h, e.held ? std::string_view(s.reason) : std::string_view());
 }
 
 void Ledger::erase(Handle h) {
@@ -91,7 +102,7 @@ void Ledger::arrange(Handle h) {
     IndexEntry& e = index[h];
     if (e.slot == Slot::active) return;
     schedule.remove(h);
-    if (e.ending || frozen(e)) return;
+    if (e.ending || e.held || frozen(e)) return;
     switch (e.base) {
         case EntryState::ready:
             schedule.make_due(h);
@@ -134,6 +145,7 @@ EntryState Ledger::shown(const IndexEntry& e) const {
     if (e.slot == Slot::active) return EntryState::active;
     if (e.base == EntryState::damaged) return EntryState::damaged;
     if (frozen(e)) return EntryState::frozen;
+    if (e.held) return EntryState::held;
     return e.base;
 }
 

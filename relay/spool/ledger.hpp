@@ -68,7 +68,7 @@ class Ledger {
     void restore_frozen(const std::vector<std::string>& accounts);
     [[nodiscard]] bool frozen(const IndexEntry& e) const { return frozen_.contains(e.account); }
     [[nodiscard]] std::vector<std::string> frozen_accounts() const;  ///< Sorted.
-    /// The state as the world sees it.
+    /// The state as the world sees it: of what is frozen and held besides, that it is frozen.
     [[nodiscard]] EntryState shown(const IndexEntry& e) const;
 
   private:

@@ -31,6 +31,8 @@ result<LoadedEntry> Engine::load(const std::string& id) {
         out.entry.last_reply = details->state->last_reply;
         out.delay_notified = details->state->delay_notified;
     }
+    out.held = located.entry.held;
+    out.rerouted = located.entry.rerouted;
     out.entry.keep = *octets;
     if (!(*octets)->empty()) out.entry.pieces.emplace_back(**octets);
     std::size_t next_settled = 0;

@@ -31,11 +31,27 @@ void prepare_end(const Ledger& ledger, Handle h, const std::string& reason, Prep
     out.frame.add(RecordType::end, std::move(record));
 }
 
+template <class What = Effect::StateSet>
 void prepare_state(StateRecord state, Prepared& out) {
     std::string record;
     encode_state(state, record);
-    out.effects.push_back({out.frame.records(), Effect::StateSet{std::move(state)}});
+    out.effects.push_back({out.frame.records(), What{std::move(state)}});
     out.frame.add(RecordType::state, std::move(record));
+}
+
+/// What operators said of an entry outlives what an attempt makes of it.
+void keep_orders(const Ledger& ledger, Handle h, StateRecord& state) {
+    const IndexEntry& e = ledger.index[h];
+    if (state.state == EntryState::held) {
+        state.held = true;
+        state.state = EntryState::deferred;
+    }
+    state.held = state.held || e.held;
+    state.reason = ledger.index.reason(h);
+    const std::string& way = ledger.index.names.text(e.upstream);
+    // What is in doubt goes by the way that had its final dot, and by no other.
+    state.rerouted = e.rerouted && (state.state != EntryState::in_doubt || state.upstream == way);
+    if (state.rerouted) state.upstream = way;
 }
 
 error_code prepare_update(const Ledger& ledger, const EntryUpdate& update, Prepared& out) {
@@ -62,8 +78,74 @@ error_code prepare_update(const Ledger& ledger, const EntryUpdate& update, Prepa
     state.upstream = update.upstream;
     state.last_reply = update.last_reply;
     state.delay_notified = update.delay_notified;
+    keep_orders(ledger, h, state);
     prepare_state(std::move(state), out);
     return {};
+}
+
+/// What it is to be recorded as; unset: nothing is, for the reason given in `result`.
+std::optional<StateRecord> changed_state(const Ledger& ledger, Handle h, const EntryChange& change,
+                                         ChangeResult& result) {
+    const IndexEntry& e = ledger.index[h];
+    StateRecord state = state_of(ledger, h);
+    const auto due_now = [&] {
+        // The answer to what is in doubt may still come.
+        if (state.state == EntryState::in_doubt) return;
+        state.state = EntryState::ready;
+        state.next_attempt = change.now;
+    };
+    switch (change.kind) {
+        case EntryChange::Kind::hold:
+            result = e.held ? ChangeResult::already : ChangeResult::changed;
+            state.held = true;
+            state.reason = change.reason;
+            break;
+        case EntryChange::Kind::release:
+            result = e.held             ? ChangeResult::changed
+                     : ledger.frozen(e) ? ChangeResult::frozen
+                                        : ChangeResult::already;
+            state.held = false;
+            state.reason.clear();
+            due_now();
+            break;
+        case EntryChange::Kind::reroute: {
+            const bool same = state.upstream == change.upstream;
+            result = ChangeResult::changed;
+            if (e.base == EntryState::in_doubt)
+                result = same ? ChangeResult::already : ChangeResult::in_doubt;
+            state.rerouted = true;
+            state.upstream = change.upstream;
+            due_now();
+            break;
+        }
+        case EntryChange::Kind::retry:
+        case EntryChange::Kind::drop:
+            result = ChangeResult::already;
+            break;
+    }
+    if (result != ChangeResult::changed) return std::nullopt;
+    return state;
+}
+
+ChangeResult prepare_change(const Ledger& ledger, const EntryChange& change, const ChangeItem& item,
+                            Prepared& out) {
+    const Handle h = ledger.index.find(item.id);
+    if (h == no_handle) return ChangeResult::gone;
+    const IndexEntry& e = ledger.index[h];
+    if (change.kind == EntryChange::Kind::drop) {
+        if (e.slot == Slot::active) return ChangeResult::active;
+        prepare_end(ledger, h, change.reason, out);
+        return ChangeResult::changed;
+    }
+    if (e.base == EntryState::damaged) return ChangeResult::damaged;
+    if (e.state != item.state) return ChangeResult::stale;
+    ChangeResult result = ChangeResult::already;
+    if (auto state = changed_state(ledger, h, change, result)) {
+        state->last_reply = item.last_reply;
+        state->delay_notified = item.delay_notified;
+        prepare_state<Effect::Changed>(std::move(*state), out);
+    }
+    return result;
 }
 
 /// Schedules an entry whose state was just recorded.
@@ -78,7 +160,7 @@ std::vector<std::string_view> ids_of(const Operation& op) {
     for (const NewEntry& entry : op.batch.add) ids.emplace_back(entry.id);
     for (const EntryUpdate& update : op.batch.update) ids.emplace_back(update.id);
     for (const StateRecord& state : op.states) ids.emplace_back(state.id);
-    for (const std::string& id : op.drop) ids.emplace_back(id);
+    for (const ChangeItem& item : op.changes) ids.emplace_back(item.id);
     return ids;
 }
 
@@ -95,6 +177,12 @@ struct Apply {
         if (h == no_handle) return;
         ledger.set_state(h, e.state, at);
         settle_down(ledger, h, e.state.state);
+    }
+    void operator()(const Effect::Changed& e) const {
+        const Handle h = ledger.index.find(e.state.id);
+        if (h == no_handle) return;
+        ledger.set_state(h, e.state, at);
+        ledger.arrange(h);
     }
     void operator()(const Effect::Ended& e) const {
         const Handle h = ledger.index.find(e.id);
@@ -147,11 +235,8 @@ result<std::unique_ptr<Prepared>> prepare(const Ledger& ledger, Operation& op) {
     for (const StateRecord& state : op.states) {
         if (ledger.index.find(state.id) != no_handle) prepare_state(state, *out);
     }
-    for (const std::string& id : op.drop) {
-        const Handle h = ledger.index.find(id);
-        if (h == no_handle || ledger.index[h].slot == Slot::active) continue;
-        prepare_end(ledger, h, op.reason, *out);
-        if (op.dropped) op.dropped->push_back(id);
+    for (std::size_t n = 0; n < op.changes.size(); ++n) {
+        (*op.results)[n] = prepare_change(ledger, *op.change, op.changes[n], *out);
     }
     if (op.freezing) {
         std::string record;
@@ -171,6 +256,9 @@ StateRecord state_of(const Ledger& ledger, Handle h) {
     s.next_attempt = from_disk(e.next);
     s.attempts = e.attempts;
     s.upstream = ledger.index.names.text(e.upstream);
+    s.held = e.held;
+    s.rerouted = e.rerouted;
+    s.reason = ledger.index.reason(h);
     return s;
 }
 

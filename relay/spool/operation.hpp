@@ -14,15 +14,34 @@
 
 namespace postern::relay::spool {
 
+/// An entry that is to be changed, as it was when it was looked at.
+struct ChangeItem {
+    std::string id;
+    Place state;  ///< Its state record then: what only that knows stands below.
+    std::string last_reply;
+    bool delay_notified = false;
+};
+
+/// What the writer made of one, by the ledger of that moment.
+enum class ChangeResult : std::uint8_t {
+    changed,
+    already,  ///< It is as asked.
+    stale,    ///< It has another state record by now: it has to be looked at again.
+    gone,
+    active,
+    frozen,
+    damaged,
+    in_doubt,
+};
+
 /// One thing for the writer to make durable, whole or not at all.
 struct Operation {
     SpoolBatch batch;
     std::vector<BodyPlace> bodies;    ///< Of batch.add, in that order.
     std::vector<StateRecord> states;  ///< Recorded as they are.
-    std::vector<std::string>
-        drop;            ///< Entries to end, those of them that are there and not active.
-    std::string reason;  ///< Of the drop.
-    std::shared_ptr<std::vector<std::string>> dropped;  ///< Gets the ids that ended.
+    std::vector<ChangeItem> changes;  ///< By an operator, of those that it may be done to.
+    std::shared_ptr<const EntryChange> change;           ///< What is done to them.
+    std::shared_ptr<std::vector<ChangeResult>> results;  ///< Gets one each.
     bool freezing = false;  ///< Record which accounts are frozen by now.
     Spool::Callback done;
     std::optional<Failure> failed;  ///< Already: its body could not be written.
@@ -45,6 +64,9 @@ struct Effect {
     struct StateSet {
         StateRecord state;
     };
+    struct Changed {  ///< By an operator: an attempt that is under way goes on.
+        StateRecord state;
+    };
     struct Ended {
         std::string id;
     };
@@ -59,7 +81,7 @@ struct Effect {
         std::uint32_t origin;
     };
     std::size_t record = 0;  ///< Into the frame.
-    std::variant<Added, StateSet, Ended, Moved, StateMoved, EndCopied> what;
+    std::variant<Added, StateSet, Changed, Ended, Moved, StateMoved, EndCopied> what;
 };
 
 /// A frame that is ready to be written, and what it means.

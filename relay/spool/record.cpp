@@ -12,6 +12,12 @@ namespace {
 constexpr std::uint8_t flag_dsn = 1;
 constexpr std::uint8_t flag_null_sender = 2;
 constexpr std::uint8_t flag_smtputf8 = 4;
+constexpr std::uint8_t flag_source = 8;
+
+// Of a state. A hold is its state, so that a version that knows no more of it holds it, too.
+constexpr std::uint8_t flag_delay_notified = 1;
+constexpr std::uint8_t flag_in_doubt_beneath = 2;
+constexpr std::uint8_t flag_rerouted = 4;
 
 constexpr std::uint8_t notify_asked = 1;
 constexpr std::uint8_t notify_never = 2;
@@ -156,6 +162,7 @@ void encode_entry(const NewEntry& entry, const BodyPlace& body, std::string& out
         if (entry.dsn) flags |= flag_dsn;
         if (!entry.envelope.mail_from) flags |= flag_null_sender;
         if (entry.envelope.smtputf8) flags |= flag_smtputf8;
+        if (!entry.source.empty()) flags |= flag_source;
         put_u8(out, static_cast<std::uint8_t>(flags));
         put_u8(out, static_cast<std::uint8_t>(entry.state));
         put_time(out, entry.created);
@@ -168,6 +175,7 @@ void encode_entry(const NewEntry& entry, const BodyPlace& body, std::string& out
         put_text(out, entry.upstream);
         put_text(out, entry.last_reply);
         put_envelope(out, entry.envelope);
+        if (!entry.source.empty()) put_text(out, entry.source);
     });
 }
 
@@ -193,20 +201,26 @@ std::optional<EntryRecord> decode_entry(std::string_view record) {
     r.entry.upstream = in.text();
     r.entry.last_reply = in.text();
     r.entry.envelope = get_envelope(in, flags);
+    if ((flags & flag_source) != 0) r.entry.source = in.text();
     if (!in.done() || r.entry.envelope.recipients.empty()) return std::nullopt;
     return r;
 }
 
 void encode_state(const StateRecord& s, std::string& out) {
     with_check(out, [&] {
+        const bool held = s.held && s.state != EntryState::damaged;
+        unsigned flags = 0;
+        if (s.delay_notified) flags |= flag_delay_notified;
+        if (held && s.state == EntryState::in_doubt) flags |= flag_in_doubt_beneath;
+        if (s.rerouted) flags |= flag_rerouted;
         put_text(out, s.id);
-        put_u8(out, static_cast<std::uint8_t>(s.state));
+        put_u8(out, static_cast<std::uint8_t>(held ? EntryState::held : s.state));
         put_time(out, s.next_attempt);
         put_u32(out, s.attempts);
         put_text(out, s.upstream);
         put_text(out, s.last_reply);
         put_text(out, s.reason);
-        put_u8(out, s.delay_notified ? 1 : 0);
+        put_u8(out, static_cast<std::uint8_t>(flags));
         put_u32(out, static_cast<std::uint32_t>(s.settled.size()));
         for (const std::uint32_t i : s.settled) put_u32(out, i);
     });
@@ -224,7 +238,14 @@ std::optional<StateRecord> decode_state(std::string_view record) {
     s.upstream = in.text();
     s.last_reply = in.text();
     s.reason = in.text();
-    s.delay_notified = in.u8() != 0;
+    const std::uint8_t flags = in.u8();
+    s.delay_notified = (flags & flag_delay_notified) != 0;
+    s.rerouted = (flags & flag_rerouted) != 0;
+    s.held = s.state == EntryState::held;
+    if (s.held) {
+        const bool doubt = (flags & flag_in_doubt_beneath) != 0;
+        s.state = doubt ? EntryState::in_doubt : EntryState::deferred;
+    }
     const std::uint32_t n = in.count(4);
     s.settled.reserve(n);
     for (std::uint32_t i = 0; i < n; ++i) s.settled.push_back(in.u32());

@@ -39,14 +39,16 @@ struct EntryRecord {
 
 struct StateRecord {
     std::string id;
-    std::vector<std::uint32_t> settled;  ///< Indices of recipients, rising.
-    EntryState state = EntryState::deferred;
+    std::vector<std::uint32_t> settled;       ///< Indices of recipients, rising.
+    EntryState state = EntryState::deferred;  ///< Beneath a hold, if there is one.
     WallTime next_attempt;
     std::uint32_t attempts = 0;
     std::string upstream;
     std::string last_reply;
-    std::string reason;
+    std::string reason;  ///< Of a hold or of damage.
     bool delay_notified = false;
+    bool held = false;
+    bool rerouted = false;
 };
 
 struct EndRecord {

@@ -61,7 +61,7 @@ result<Inventory> take_inventory(FileSystem& fs, const Layout& layout) {
         auto file = open_either_way(fs, segment_path(layout.root, *number));
         if (!file) return file.error();
         const auto header = read_header(**file, name.size);
-        if (header && header->version != format_version) return SpoolError::newer;
+        if (header && !known_version(header->version)) return SpoolError::newer;
         if (!header || header->segment != *number) {
             inventory.unreadable.push_back(*number);
             continue;
@@ -116,7 +116,7 @@ void schedule_all(Ledger& ledger) {
     for (Handle h = 0; h < ledger.index.bound(); ++h) {
         const IndexEntry& e = ledger.index[h];
         if (!e.used) continue;
-        if (e.base == EntryState::in_doubt && !ledger.frozen(e)) {
+        if (e.base == EntryState::in_doubt && !e.held && !ledger.frozen(e)) {
             ledger.schedule.make_due(h);
         } else {
             ledger.arrange(h);

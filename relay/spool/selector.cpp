@@ -81,6 +81,7 @@ Selector::Selector(const EntrySelector& which, const Ledger& ledger)
       customers_(numbers(which.customers, ledger.index.names)),
       upstreams_(numbers(which.upstreams, ledger.index.names)),
       states_(which.states),
+      sources_(which.sources),
       mail_from_(addresses(which.mail_from)),
       rcpts_(addresses(which.rcpts)) {
     if (!which.ids.empty()) ids_.emplace(which.ids.begin(), which.ids.end());
@@ -94,7 +95,9 @@ bool Selector::may_match(const Ledger& ledger, const IndexEntry& e) const {
     if (accounts_ && !accounts_->contains(e.account)) return false;
     if (customers_ && !customers_->contains(e.customer)) return false;
     if (upstreams_ && !upstreams_->contains(e.upstream)) return false;
-    if (!states_.empty() && std::ranges::find(states_, ledger.shown(e)) == states_.end()) {
+    if (!states_.empty() && std::ranges::none_of(states_, [&](EntryState wanted) {
+            return wanted == ledger.shown(e) || (wanted == EntryState::held && e.held);
+        })) {
         return false;
     }
     return !ids_ || ids_->contains(std::string(e.id.view()));
@@ -102,13 +105,32 @@ bool Selector::may_match(const Ledger& ledger, const IndexEntry& e) const {
 
 bool Selector::matches(const EntryInfo& info) const {
     if (!mail_from_.any.empty() && !mail_from_.match(info.mail_from)) return false;
+    if (!sources_.empty() && std::ranges::none_of(sources_, [&](const proto::Network& network) {
+            return network.contains(info.source);
+        })) {
+        return false;
+    }
     return rcpts_.any.empty() || std::ranges::any_of(info.open_rcpts, [this](const auto& rcpt) {
                return rcpts_.match(rcpt);
            });
 }
 
+std::optional<Met> meet(Shared& shared, const std::string& id) {
+    Met met;
+    {
+        const std::lock_guard lock(shared.mutex);
+        const Handle h = shared.ledger.index.find(id);
+        if (h == no_handle) return std::nullopt;
+        met.located = locate(shared.ledger, h);
+    }
+    const auto details = read_details(met.located);
+    met.readable = details.has_value();
+    met.info = info_of(met.located, details ? &*details : nullptr);
+    return met;
+}
+
 void walk(Shared& shared, const EntrySelector& which, const std::string& after_id,
-          const std::function<Walk(EntryInfo)>& visit) {
+          const std::function<Walk(Met)>& visit) {
     const Selector selector = [&] {
         const std::lock_guard lock(shared.mutex);
         return Selector(which, shared.ledger);
@@ -117,18 +139,10 @@ void walk(Shared& shared, const EntrySelector& which, const std::string& after_i
     for (;;) {
         const std::vector<std::string> ids = next_ids(shared, selector, after);
         for (const std::string& id : ids) {
-            Located located;
-            {
-                const std::lock_guard lock(shared.mutex);
-                const Handle h = shared.ledger.index.find(id);
-                if (h == no_handle) continue;
-                located = locate(shared.ledger, h);
-            }
-            const auto details = read_details(located);
-            EntryInfo info = info_of(located, details ? &*details : nullptr);
-            if (!details && selector.needs_details()) continue;
-            if (!selector.matches(info)) continue;
-            if (visit(std::move(info)) == Walk::stop) return;
+            auto met = meet(shared, id);
+            if (!met || (!met->readable && selector.needs_details())) continue;
+            if (!selector.matches(met->info)) continue;
+            if (visit(std::move(*met)) == Walk::stop) return;
         }
         if (ids.size() < ids_a_pass) return;
         after = ids.back();

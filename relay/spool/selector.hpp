@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <unordered_set>
@@ -19,10 +20,10 @@ class Selector {
 
     /// Under the ledger's lock.
     [[nodiscard]] bool may_match(const Ledger& ledger, const IndexEntry& e) const;
-    /// Whether the rest, too, matches: sender and open recipients.
+    /// Whether the rest, too, matches: sender, open recipients and source.
     [[nodiscard]] bool matches(const EntryInfo& info) const;
     [[nodiscard]] bool needs_details() const noexcept {
-        return !mail_from_.any.empty() || !rcpts_.any.empty();
+        return !mail_from_.any.empty() || !rcpts_.any.empty() || !sources_.empty();
     }
 
   private:
@@ -39,6 +40,7 @@ class Selector {
     Numbers customers_;
     Numbers upstreams_;
     std::vector<EntryState> states_;
+    std::vector<proto::Network> sources_;
     std::optional<std::int64_t> since_;
     std::optional<std::int64_t> until_;
     Addresses mail_from_;
@@ -48,9 +50,18 @@ class Selector {
 /// What a walk over all matching entries does with one.
 enum class Walk : std::uint8_t { on, stop };
 
+/// An entry as a walk meets it.
+struct Met {
+    EntryInfo info;
+    Located located;
+    bool readable = true;  ///< Else `info` has only what the ledger knows.
+};
+/// As it is now; unset: it is gone.
+[[nodiscard]] std::optional<Met> meet(Shared& shared, const std::string& id);
+
 /// Calls `visit` with every entry that matches, in order of id, behind `after_id`. Takes the lock
 /// in short turns; the files are read without it.
 void walk(Shared& shared, const EntrySelector& which, const std::string& after_id,
-          const std::function<Walk(EntryInfo)>& visit);
+          const std::function<Walk(Met)>& visit);
 
 }  // namespace postern::relay::spool

@@ -12,6 +12,7 @@
 #include <boost/system/result.hpp>
 
 #include "proto/envelope.hpp"
+#include "proto/network.hpp"
 #include "proto/reply.hpp"
 
 namespace postern::relay {
@@ -29,11 +30,12 @@ struct NewEntry {
     std::string ref;  ///< Of the message; of a DSN: the one it tells of.
     std::string account;
     std::string customer;
+    std::string source;        ///< The address it came from; of a DSN of ours: empty.
     proto::Envelope envelope;  ///< Recipients: those still to be delivered.
     std::string message_id;
     bool dsn = false;
     EntryState state = EntryState::ready;  ///< ready, deferred, or in_doubt; of a loaded one: as
-                                           ///< recorded (never active)
+                                           ///< recorded (never active, nor held)
     WallTime created;
     WallTime next_attempt;
     std::uint32_t attempts = 0;
@@ -54,7 +56,8 @@ struct EntryUpdate {
     };
     std::vector<RecipientDone> done;  ///< When none is left open, the entry is gone.
     /// What it is from now on. `active` keeps an active entry active (it is found ready after a
-    /// restart).
+    /// restart). A held entry stays held, and a rerouted one rerouted, whatever this says; only
+    /// mail in doubt belongs to `upstream`, and to no other.
     EntryState state = EntryState::deferred;
     WallTime next_attempt;
     std::uint32_t attempts = 0;
@@ -87,11 +90,12 @@ enum class SpoolError : std::uint8_t {
 
 /// What is known of an entry without reading its body.
 struct EntryInfo {
-    std::string id, ref, account, customer, mail_from, upstream, last_reply, reason;
+    std::string id, ref, account, customer, source, mail_from, upstream, last_reply, reason;
     std::vector<std::string> open_rcpts;
     EntryState state = EntryState::ready;
     bool dsn = false;
     bool delay_notified = false;
+    bool rerouted = false;  ///< An operator sent it by `upstream`.
     std::uint64_t bytes = 0;
     WallTime created, next_attempt;
     std::uint32_t attempts = 0;
@@ -102,14 +106,56 @@ struct LoadedEntry {
     NewEntry entry;                   ///< `pieces` point into `keep`; recipients as stored.
     std::vector<std::uint32_t> open;  ///< Indices of recipients not yet settled.
     bool delay_notified = false;
+    bool held = false;      ///< An operator has stopped it; its state is what it is beneath.
+    bool rerouted = false;  ///< It is to go by entry.upstream, as an operator said.
 };
 
 /// ANDed; each repeated one ORed. Empty: everything.
 struct EntrySelector {
     std::vector<std::string> ids, accounts, customers, mail_from, rcpts,
         upstreams;  ///< addresses or @DOMAIN
-    std::vector<EntryState> states;
+    std::vector<proto::Network> sources;
+    std::vector<EntryState>
+        states;  ///< As shown; `held` also finds what is frozen or active besides.
     std::optional<WallTime> since, until;
+};
+
+/// What an operator does to entries.
+struct EntryChange {
+    enum class Kind : std::uint8_t {
+        hold,     ///< Nothing tries it, tells of its delay or gives it up, until its release.
+        release,  ///< Ends a hold; it is due now.
+        reroute,  ///< It goes by `upstream`, whatever would be chosen, and is due now.
+        retry,    ///< It is due now. In memory alone: nothing to record.
+        drop,     ///< It is gone.
+    };
+    Kind kind = Kind::retry;
+    std::string reason;    ///< Of hold and drop.
+    std::string upstream;  ///< Of reroute.
+    WallTime now;
+    std::size_t limit = 0;  ///< At most so many entries; 0: all.
+    /// Asked between two pages whether to end early; unset: never.
+    std::function<bool()> stop;
+};
+
+/// What became of it. An entry that was already as asked is neither changed nor failed.
+struct ChangeOutcome {
+    std::size_t matched = 0;
+    std::size_t changed = 0;
+    std::size_t failed = 0;
+    struct Failure {
+        std::string id;
+        std::string why;
+    };
+    std::vector<Failure> failures;  ///< The first ones.
+    /// What ended it early (what was changed until then is changed); busy also where `stop` did.
+    boost::system::error_code error;
+
+    static constexpr std::size_t failures_kept = 20;
+    void fail(const std::string& id, std::string why) {
+        ++failed;
+        if (failures.size() < failures_kept) failures.push_back({id, std::move(why)});
+    }
 };
 
 /// The durable queue: append-only segments, one writer thread, group commit. Thread-safe. Callbacks
@@ -185,14 +231,20 @@ class Spool {
     [[nodiscard]] virtual std::vector<EntryInfo> list(
         const EntrySelector& which, std::size_t limit,
         const std::string& after_id) const = 0;  ///< In order of id. May read files: offload.
-    /// Makes matching entries due now; how many. Not those that are active, held, frozen, damaged,
-    /// or in doubt (their answer may still come). May read files: offload.
-    virtual std::size_t retry(const EntrySelector& which, WallTime now) = 0;
-    /// Removes matching entries that are not active; their infos come back through the callback
-    /// once durable. May read files: offload.
-    virtual void drop(
-        const EntrySelector& which, const std::string& reason,
-        std::move_only_function<void(boost::system::result<std::vector<EntryInfo>>)> done) = 0;
+    /// Calls `see` with every matching entry in order of id, until it says false. However many
+    /// there are, a few of them are in memory. Reads files, and runs `see` here: offload.
+    virtual void visit(const EntrySelector& which,
+                       const std::function<bool(const EntryInfo&)>& see) const = 0;
+    /// Changes matching entries in order of id, a page at a time, each durable before the next
+    /// begins; `changed` (may be unset) hears of each that is. Blocks, and reads files: offload,
+    /// never from a callback of the spool.
+    ///
+    /// Left alone, and told why: of hold, release and reroute what is damaged; of release what is
+    /// frozen, and not held; of reroute what is in doubt; of drop what is active; of retry what is
+    /// active, held, frozen, damaged, or in doubt (its answer may still come). An attempt in hand
+    /// ends as it does; what then is left is held, or goes by its new way.
+    virtual ChangeOutcome change(const EntrySelector& which, const EntryChange& what,
+                                 const std::function<void(const EntryInfo&)>& changed) = 0;
     /// Freezes (or thaws) an account's entries, those it has and those to come: in memory at once,
     /// and recorded.
     virtual void freeze(const std::string& account, bool frozen, Callback done) = 0;

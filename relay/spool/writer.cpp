@@ -325,7 +325,6 @@ void Writer::answer(Operation& operation, result<void> result) {
         }
         bodies_->remove(std::move(files));
     }
-    if (!result && operation.dropped) operation.dropped->clear();
     if (operation.done) operation.done(result);
 }
 

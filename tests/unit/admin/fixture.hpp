@@ -61,7 +61,9 @@ class MemorySpool final : public relay::Spool {
     std::vector<relay::EntryInfo> entries;
     std::vector<std::pair<std::string, bool>> frozen;
     std::set<std::string> now_frozen;
-    std::function<void()> meanwhile;  ///< Happens while a change waits for its record.
+    std::vector<relay::EntryChange> asked;  ///< Changes, as they came.
+    std::string octets;                     ///< Of every message.
+    std::function<void()> meanwhile;        ///< Happens while a change waits for its record.
     boost::system::error_code fails;
 
     void add(const std::string& id, const std::string& account,
@@ -92,8 +94,16 @@ class MemorySpool final : public relay::Spool {
     [[nodiscard]] boost::system::result<Reservation> reserve(std::uint64_t) override {
         return Reservation();
     }
-    [[nodiscard]] boost::system::result<relay::LoadedEntry> load(const std::string&) override {
-        return relay::SpoolError::not_found;
+    [[nodiscard]] boost::system::result<relay::LoadedEntry> load(const std::string& id) override {
+        const auto at = std::ranges::find(entries, id, &relay::EntryInfo::id);
+        if (at == entries.end()) return relay::SpoolError::not_found;
+        if (at->state == relay::EntryState::damaged) return relay::SpoolError::damaged;
+        relay::LoadedEntry loaded;
+        loaded.entry.id = id;
+        loaded.entry.ref = at->ref;
+        const std::string_view all = octets;
+        loaded.entry.pieces = {all.substr(0, all.size() / 3), all.substr(all.size() / 3)};
+        return loaded;
     }
     [[nodiscard]] std::vector<std::string> take_due(relay::WallTime, std::size_t) override {
         return {};
@@ -112,26 +122,35 @@ class MemorySpool final : public relay::Spool {
         }
         return out;
     }
-    std::size_t retry(const relay::EntrySelector& which, relay::WallTime now) override {
-        std::size_t count = 0;
-        for (auto& e : entries) {
-            if (!fits(which, e) || e.state == relay::EntryState::active) continue;
-            e.next_attempt = now;
-            ++count;
+    void visit(const relay::EntrySelector& which,
+               const std::function<bool(const relay::EntryInfo&)>& see) const override {
+        for (const auto& e : entries) {
+            if (fits(which, e) && !see(e)) return;
         }
-        return count;
     }
-    void drop(const relay::EntrySelector& which, const std::string&,
-              std::move_only_function<void(boost::system::result<std::vector<relay::EntryInfo>>)>
-                  done) override {
-        if (fails) return done(fails);
-        std::vector<relay::EntryInfo> gone;
+    /// Whatever is active fails; the rest is noted, and what is dropped goes.
+    relay::ChangeOutcome change(
+        const relay::EntrySelector& which, const relay::EntryChange& what,
+        const std::function<void(const relay::EntryInfo&)>& changed) override {
+        relay::ChangeOutcome out;
+        asked.push_back(what);
         std::erase_if(entries, [&](const relay::EntryInfo& e) {
-            const bool drops = fits(which, e) && e.state != relay::EntryState::active;
-            if (drops) gone.push_back(e);
-            return drops;
+            if (!fits(which, e) || out.error || (what.limit != 0 && out.matched == what.limit))
+                return false;
+            ++out.matched;
+            if (e.state == relay::EntryState::active) {
+                out.fail(e.id, "busy");
+                return false;
+            }
+            if (fails) {
+                out.error = fails;
+                return false;
+            }
+            ++out.changed;
+            if (changed) changed(e);
+            return what.kind == relay::EntryChange::Kind::drop;
         });
-        done(std::move(gone));
+        return out;
     }
     void freeze(const std::string& account, bool on, Callback done) override {
         frozen.emplace_back(account, on);

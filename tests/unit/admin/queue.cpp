@@ -1,4 +1,5 @@
 #include "fixture.hpp"
+#include "proto/base64.hpp"
 #include "relay/admin/json.hpp"
 
 using namespace postern;
@@ -28,7 +29,7 @@ TEST_CASE("the queue is listed with the documented fields, in pages") {
     const auto& e = all.json["items"][0];
     for (const char* field :
          {"id", "ref", "state", "account", "customer", "mail_from", "rcpts", "bytes", "created",
-          "attempts", "next_attempt", "upstream", "last_reply", "reason"}) {
+          "attempts", "next_attempt", "upstream", "rerouted", "source", "last_reply", "reason"}) {
         CAPTURE(field);
         CHECK(e.contains(field));
     }
@@ -48,7 +49,7 @@ TEST_CASE("wrong selectors are errors, for a selector passed over selects too mu
     const Queue q;
     for (const char* target :
          {"/api/v1/queue?acount=x", "/api/v1/queue?state=odd", "/api/v1/queue?since=yesterday",
-          "/api/v1/queue?source=192.0.2.1", "/api/v1/queue?cursor=x", "/api/v1/queue?limit=x"}) {
+          "/api/v1/queue?source=nowhere", "/api/v1/queue?cursor=x", "/api/v1/queue?limit=x"}) {
         CAPTURE(target);
         CHECK(q.call("GET", target).status == 400);
     }
@@ -70,7 +71,10 @@ TEST_CASE("entries are retried by selectors and by id") {
     const Queue q;
     const auto by_account =
         q.call("POST", "/api/v1/queue/retry", R"({"account":"ann@example.net"})");
-    CHECK(by_account.json == nlohmann::json{{"matched", 2}, {"changed", 1}, {"failed", 1}});
+    CHECK(by_account.json == nlohmann::json{{"matched", 2},
+                                            {"changed", 1},
+                                            {"failed", 1},
+                                            {"failures", {{{"id", three}, {"why", "busy"}}}}});
     CHECK(q.call("POST", "/api/v1/queue/" + two + "/retry").json["changed"] == 1);
     CHECK(q.call("POST", "/api/v1/queue/none/retry").status == 404);
     CHECK(q.call("POST", "/api/v1/queue/retry", R"({"all":true,"limit":1})").json["matched"] == 1);
@@ -89,13 +93,103 @@ TEST_CASE("what is dropped is told by recipient") {
     CHECK(q.spool.entries.size() == 2);
 
     CHECK(q.call("POST", "/api/v1/queue/drop", R"({"all":true,"dsn":true})").status == 503);
-    q.ports.drop_with_dsn = [&](const relay::EntrySelector&, const std::string&) {
-        return boost::system::result<std::vector<relay::EntryInfo>>(
-            std::vector<relay::EntryInfo>());
+    q.ports.drop_with_dsn = [&](const relay::EntrySelector&, const relay::EntryChange&,
+                                const std::function<void(const relay::EntryInfo&)>&) {
+        return relay::ChangeOutcome{};
     };
     CHECK(q.call("POST", "/api/v1/queue/drop", R"({"all":true,"dsn":true})").status == 200);
     q.spool.fails = make_error_code(relay::SpoolError::write);
     CHECK(q.call("POST", "/api/v1/queue/drop", R"({"all":true})").json["code"] == "internal");
+}
+
+TEST_CASE("entries are held, released and rerouted by selectors and by id") {
+    Queue q;
+    q.ports.upstreams = [] { return std::vector<std::string>{"primary", "second"}; };
+    const auto held =
+        q.call("POST", "/api/v1/queue/hold", R"({"account":"ann@example.net","limit":5})");
+    CHECK(held.json["matched"] == 2);
+    CHECK(held.json["changed"] == 1);
+    CHECK(held.json["failed"] == 1);
+    CHECK(held.json["failures"] == nlohmann::json::array({{{"id", three}, {"why", "busy"}}}));
+    REQUIRE(q.spool.asked.size() == 1);
+    CHECK(q.spool.asked[0].kind == relay::EntryChange::Kind::hold);
+    CHECK(q.spool.asked[0].reason == "because");
+    CHECK(q.spool.asked[0].limit == 5);
+
+    CHECK(q.call("POST", "/api/v1/queue/" + one + "/release").json["changed"] == 1);
+    CHECK(q.call("POST", "/api/v1/queue/reroute", R"({"all":true,"to":"second"})").status == 200);
+    CHECK(q.spool.asked.back().upstream == "second");
+
+    struct Wrong {
+        const char* target;
+        const char* body;
+        int status;
+    };
+    const auto before = q.spool.asked.size();
+    for (const Wrong& w :
+         {Wrong{"/api/v1/queue/reroute", R"({"all":true})", 400},
+          Wrong{"/api/v1/queue/reroute", R"({"all":true,"to":"secnod"})", 400},
+          Wrong{"/api/v1/queue/hold", R"({"all":true,"to":"second"})", 400},
+          Wrong{"/api/v1/queue/hold", "{}", 400}, Wrong{"/api/v1/queue/release", "", 400},
+          Wrong{"/api/v1/queue/release", R"({"all":true,"dsn":true})", 400},
+          Wrong{"/api/v1/queue/hold", R"({"source":"nowhere"})", 400},
+          Wrong{"/api/v1/queue/none/hold/more", "", 404}}) {
+        CAPTURE(w.target, w.body);
+        CHECK(q.call("POST", w.target, w.body).status == w.status);
+    }
+    CHECK(q.spool.asked.size() == before);
+    CHECK(q.call("POST", "/api/v1/queue/reroute", R"({"all":true,"to":"secnod"})").json["detail"] ==
+          "no such upstream; did you mean second?");
+    CHECK(q.call("POST", "/api/v1/queue/none/hold").status == 404);
+    CHECK(q.call("GET", "/api/v1/queue/hold").status == 405);
+
+    const auto told = q.events.of<relay::event::Admin>();
+    REQUIRE(told.size() == 3);
+    CHECK(told[0].what == "queue_hold");
+    CHECK(told[0].reason == "because");
+    CHECK(told[1].subject == one);
+    CHECK(told[2].what == "queue_reroute");
+    CHECK(told[2].fields.front() == std::pair<std::string, std::string>("to", "second"));
+}
+
+TEST_CASE("a change that ends early says how far it came") {
+    Queue q;
+    q.spool.fails = make_error_code(relay::SpoolError::write);
+    const auto failed = q.call("POST", "/api/v1/queue/hold", R"({"all":true})");
+    CHECK(failed.json["code"] == "internal");
+    CHECK(q.events.of<relay::event::Admin>().size() == 1);
+}
+
+TEST_CASE("a message is handed out in parts, and once told") {
+    Queue q;
+    std::string message;
+    while (message.size() < (9U << 20U)) message += "line " + std::to_string(message.size());
+    q.spool.octets = message;
+    const std::string target = "/api/v1/queue/" + one + "/export";
+    std::string got;
+    nlohmann::json part = q.call("POST", target).json;
+    for (int parts = 1;; ++parts) {
+        REQUIRE(parts <= 3);
+        CHECK(part["id"] == one);
+        CHECK(part["bytes"] == message.size());
+        got += *proto::base64_decode(part["data"].get<std::string>());
+        if (part["next"].is_null()) break;
+        part = q.call("POST", target, nlohmann::json{{"offset", part["next"]}}.dump()).json;
+    }
+    CHECK(got == message);
+    const auto told = q.events.of<relay::event::Admin>();
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].what == "queue_export");
+    CHECK(told[0].subject == one);
+
+    CHECK(q.call("POST", target, R"({"offset":99999999})").status == 400);
+    CHECK(q.call("POST", target, R"({"offset":"x"})").status == 400);
+    CHECK(q.call("POST", "/api/v1/queue/none/export").status == 404);
+    CHECK(q.call("GET", target).status == 405);
+    q.spool.entries[1].state = relay::EntryState::damaged;
+    CHECK(q.call("POST", "/api/v1/queue/" + two + "/export").status == 409);
+    q.spool.octets.clear();
+    CHECK(q.call("POST", target).json["data"] == "");
 }
 
 TEST_CASE("without a spool the queue is not_ready") {

@@ -86,11 +86,15 @@ class ScriptedSpool final : public relay::Spool {
         }
         return out;
     }
-    std::size_t retry(const relay::EntrySelector&, relay::WallTime) override { return 0; }
-    void drop(const relay::EntrySelector&, const std::string&,
-              std::move_only_function<void(boost::system::result<std::vector<relay::EntryInfo>>)>
-                  done) override {
-        done(std::vector<relay::EntryInfo>());
+    void visit(const relay::EntrySelector& which,
+               const std::function<bool(const relay::EntryInfo&)>& see) const override {
+        for (const relay::EntryInfo& info : list(which, entries.size(), {})) {
+            if (!see(info)) return;
+        }
+    }
+    relay::ChangeOutcome change(const relay::EntrySelector&, const relay::EntryChange&,
+                                const std::function<void(const relay::EntryInfo&)>&) override {
+        return {};
     }
     void freeze(const std::string&, bool, Callback done) override { done({}); }
     void record_frozen(Callback done) override { done({}); }

@@ -13,6 +13,8 @@ struct Version {
     bool exists = false;
     std::set<std::uint32_t> open;
     std::uint32_t attempts = 0;
+    bool held = false;
+    std::string way;  ///< By which it was rerouted.
     bool operator==(const Version&) const = default;
 };
 struct Known {
@@ -82,6 +84,7 @@ class Campaign {
 
     void submit(Spool& spool) {
         SpoolBatch batch;
+        std::optional<Order> order;
         {
             std::unique_lock lock(mutex_);
             // A few in flight, now and then none.
@@ -93,8 +96,11 @@ class Campaign {
             for (auto& [id, known] : model_.entries) {
                 if (known.batch == 0 && known.answered.exists) settled.push_back(id);
             }
-            const bool add = settled.size() < 4 || random_() % 3 != 0;
-            if (!settled.empty() && (!add || random_() % 4 == 0)) {
+            if (!settled.empty() && random_() % 5 == 0) {
+                order = ask(settled[random_() % settled.size()]);
+            }
+            const bool add = !order && (settled.size() < 4 || random_() % 3 != 0);
+            if (!order && !settled.empty() && (!add || random_() % 4 == 0)) {
                 update(batch, settled[random_() % settled.size()]);
             }
             if (add) {
@@ -103,30 +109,67 @@ class Campaign {
             }
         }
         const std::size_t number = batch_;
+        if (order) {
+            const auto outcome =
+                change(spool, order->kind, {.ids = {order->id}}, at(1s), order->to);
+            answered(number, !outcome.error && outcome.failed == 0);
+            return;
+        }
         spool.commit(std::move(batch), [this, number](boost::system::result<void> r) {
-            const std::lock_guard lock(mutex_);
-            for (auto it = model_.entries.begin(); it != model_.entries.end();) {
-                Known& known = it->second;
-                if (known.batch != number) {
-                    ++it;
-                    continue;
-                }
-                known.batch = 0;
-                if (r) {
-                    known.answered = known.asked;
-                } else {
-                    known.asked = known.answered;
-                }
-                if (!r && !known.answered.exists) {
-                    model_.failed.insert(it->first);
-                    it = model_.entries.erase(it);
-                } else {
-                    ++it;
-                }
-            }
-            --in_flight_;
-            changed_.notify_all();
+            answered(number, r.has_value());
         });
+    }
+
+    void answered(std::size_t number, bool done) {
+        const std::lock_guard lock(mutex_);
+        for (auto it = model_.entries.begin(); it != model_.entries.end();) {
+            Known& known = it->second;
+            if (known.batch != number) {
+                ++it;
+                continue;
+            }
+            known.batch = 0;
+            if (done) {
+                known.answered = known.asked;
+            } else {
+                known.asked = known.answered;
+            }
+            if (!done && !known.answered.exists) {
+                model_.failed.insert(it->first);
+                it = model_.entries.erase(it);
+            } else {
+                ++it;
+            }
+        }
+        --in_flight_;
+        changed_.notify_all();
+    }
+
+    struct Order {
+        postern::relay::EntryChange::Kind kind;
+        std::string id;
+        std::string to;
+    };
+
+    /// What an operator asks for.
+    Order ask(const std::string& id) {
+        using Kind = postern::relay::EntryChange::Kind;
+        Known& known = model_.entries[id];
+        known.batch = batch_;
+        switch (random_() % 4) {
+            case 0:
+                known.asked.held = true;
+                return {Kind::hold, id, {}};
+            case 1:
+                known.asked.held = false;
+                return {Kind::release, id, {}};
+            case 2:
+                known.asked.way = random_() % 2 == 0 ? "second" : "third";
+                return {Kind::reroute, id, known.asked.way};
+            default:
+                known.asked.exists = false;
+                return {Kind::drop, id, {}};
+        }
     }
 
     void add_one(SpoolBatch& batch) {
@@ -182,6 +225,8 @@ Version found_version(Spool& spool, Told& told, const std::string& id, const Kno
     v.exists = true;
     v.open = {loaded->open.begin(), loaded->open.end()};
     v.attempts = loaded->entry.attempts;
+    v.held = loaded->held;
+    if (loaded->rerouted) v.way = loaded->entry.upstream;
     return v;
 }
 

@@ -201,7 +201,7 @@ TEST_CASE("a body that is damaged while the spool runs is found out at load, and
     CHECK(eventually([&] {
         return spool->list({.ids = {"01SMALL"}}, 1, {}).front().reason.starts_with("body");
     }));
-    CHECK(spool->retry({}, at(2s)) == 0);
+    CHECK(retry(*spool, {}, at(2s)) == 0);
     spool.reset();
     spool = open_spool(fs, told);
     CHECK(ids(*spool, {.states = {EntryState::damaged}}) == three);

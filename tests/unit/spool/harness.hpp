@@ -168,11 +168,23 @@ inline boost::system::result<void> commit(Spool& spool, SpoolBatch batch) {
 
 inline boost::system::result<std::vector<relay::EntryInfo>> drop(
     Spool& spool, const relay::EntrySelector& which, const std::string& reason = "test") {
-    std::promise<boost::system::result<std::vector<relay::EntryInfo>>> promise;
-    auto future = promise.get_future();
-    spool.drop(which, reason, [&](auto r) { promise.set_value(std::move(r)); });
-    REQUIRE(future.wait_for(20s) == std::future_status::ready);
-    return future.get();
+    std::vector<relay::EntryInfo> gone;
+    const auto outcome =
+        spool.change(which, {.kind = relay::EntryChange::Kind::drop, .reason = reason, .now = {}},
+                     [&](const relay::EntryInfo& info) { gone.push_back(info); });
+    if (outcome.error) return outcome.error;
+    return gone;
+}
+
+inline relay::ChangeOutcome change(Spool& spool, relay::EntryChange::Kind kind,
+                                   const relay::EntrySelector& which, WallTime now = at(0s),
+                                   const std::string& to = {}) {
+    return spool.change(
+        which, {.kind = kind, .reason = "by hand", .upstream = to, .now = now, .stop = {}}, {});
+}
+
+inline std::size_t retry(Spool& spool, const relay::EntrySelector& which, WallTime now) {
+    return change(spool, relay::EntryChange::Kind::retry, which, now).changed;
 }
 
 inline boost::system::result<void> freeze(Spool& spool, const std::string& account, bool frozen) {

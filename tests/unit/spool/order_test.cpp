@@ -180,7 +180,7 @@ TEST_CASE("many threads commit, take, settle and look, and all of it adds up", "
                 static_cast<void>(spool->list({.accounts = {"account1"}}, 50, {}));
                 static_cast<void>(spool->stats());
                 static_cast<void>(spool->next_due());
-                static_cast<void>(spool->retry({.accounts = {"account2"}}, at(1s)));
+                static_cast<void>(retry(*spool, {.accounts = {"account2"}}, at(1s)));
                 static_cast<void>(spool->reserve(1000));
                 spool->freeze("account0", true, [](auto) {});
                 spool->freeze("account0", false, [](auto) {});

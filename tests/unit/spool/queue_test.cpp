@@ -141,7 +141,7 @@ TEST_CASE("entries are due at their time, become active, and are put back", "[sp
     CHECK(spool->take_due(at(150s), 10).size() == 1);
     REQUIRE(commit(*spool, updating(deferral("01L", 2, at(300s)))));
     CHECK(spool->next_due() == at(300s));
-    CHECK(spool->retry({}, at(160s)) == 1);
+    CHECK(retry(*spool, {}, at(160s)) == 1);
     CHECK(spool->take_due(at(160s), 10).size() == 1);
 
     // What was active when the process ended is due again.
@@ -162,7 +162,7 @@ TEST_CASE("mail in doubt waits while its answer is awaited, and is due after a r
     doubt.next_attempt = at(600s);
     REQUIRE(commit(*spool, adding(std::move(doubt))));
     CHECK(spool->take_due(at(1s), 1).empty());
-    CHECK(spool->retry({}, at(1s)) == 0);
+    CHECK(retry(*spool, {}, at(1s)) == 0);
     spool.reset();
     spool = open_spool(fs, told);
     REQUIRE(spool->take_due(at(1s), 1).size() == 1);
@@ -295,7 +295,7 @@ TEST_CASE("a frozen account's mail waits, whenever it came, over restarts", "[sp
     for (int round = 0; round < 3; ++round) {
         CHECK(spool->take_due(at(9s), 5) == std::vector<std::string>{"01C"});
         CHECK(ids(*spool, {.states = {EntryState::frozen}}).size() == 2);
-        CHECK(spool->retry({}, at(9s)) == 0);
+        CHECK(retry(*spool, {}, at(9s)) == 0);
         spool.reset();
         spool = open_spool(fs, told);
     }
@@ -316,7 +316,7 @@ TEST_CASE("a held entry stays held", "[spool]") {
     REQUIRE(commit(*spool, updating(hold)));
     for (int round = 0; round < 2; ++round) {
         CHECK(spool->take_due(at(9s), 5).empty());
-        CHECK(spool->retry({}, at(9s)) == 0);
+        CHECK(retry(*spool, {}, at(9s)) == 0);
         CHECK(spool->list({}, 5, {}).front().state == EntryState::held);
         spool.reset();
         spool = open_spool(fs, told);
@@ -345,7 +345,7 @@ TEST_CASE("a segment of a later format is refused by name, and nothing is touche
     Told told;
     open_spool(fs, told).reset();
     postern::relay::spool::SegmentHeader header;
-    header.version = 2;
+    header.version = postern::relay::spool::format_version + 1;
     header.segment = 9;
     fs.put(root + "/0000000009.seg", postern::relay::spool::encode_header(header));
     const auto names = fs.names(root);

@@ -1,0 +1,98 @@
+// What an operator said of an entry, as delivery keeps to it.
+#include "bench.hpp"
+#include "relay/delivery/drop.hpp"
+
+using namespace postern::relay;
+using namespace postern::test;
+
+namespace {
+
+PathPtr away(Bench& bench, const std::string& name) {
+    PathSettings settings;
+    settings.upstream.name = name;
+    settings.hostname = "relay.example";
+    auto path = std::make_shared<Path>(std::move(settings), bench.events);
+    path->trip(std::chrono::steady_clock::now(), "greeting", "away");
+    return path;
+}
+
+}  // namespace
+
+TEST_CASE("an entry that was held after it was taken is put back") {
+    Bench bench;
+    bench.entry("one").held = true;
+    bench.run(bench.delivery.run_entry(bench.pool, "one"));
+    CHECK(bench.spool.put_backs == std::vector<std::string>{"one"});
+    CHECK(bench.spool.taken.empty());
+}
+
+TEST_CASE("a rerouted entry waits for its way, and ages meanwhile") {
+    Bench bench;
+    bench.paths->paths = {away(bench, "first"), away(bench, "second")};
+    auto& entry = bench.entry("one");
+    entry.rerouted = true;
+    entry.entry.upstream = "second";
+    bench.run(bench.delivery.run_entry(bench.pool, "one"));
+    CHECK(bench.spool.put_backs == std::vector<std::string>{"one"});
+    CHECK(bench.spool.taken.empty());
+
+    auto& old = bench.entry("two", std::chrono::hours(24 * 5));
+    old.rerouted = true;
+    old.entry.upstream = "second";
+    bench.run(bench.delivery.run_entry(bench.pool, "two"));
+    REQUIRE(bench.spool.taken.size() == 1);
+    REQUIRE(bench.spool.taken[0].update.size() == 1);
+    REQUIRE(bench.spool.taken[0].update[0].done.size() == 1);
+    CHECK(bench.spool.taken[0].update[0].done[0].how == Settled::expired);
+}
+
+TEST_CASE("nobody tells of the age of what is held") {
+    Bench bench;
+    bench.paths->paths = {away(bench, "first")};
+    bench.entry("one", std::chrono::hours(24 * 5)).held = true;
+    std::string next = "unset";
+    bench.run([](Bench& b, std::string& to) -> awaitable<void> {
+        to = co_await b.delivery.age_waiting({});
+    }(bench, next));
+    CHECK(next.empty());
+    CHECK(bench.spool.taken.empty());
+}
+
+TEST_CASE(
+    "entries are dropped with a notice each, up to a limit, and the spool's failure ends it") {
+    Bench bench;
+    for (const char* id : {"one", "three", "two"}) bench.entry(id);
+    EntryChange what{
+        .kind = EntryChange::Kind::drop, .reason = "why", .now = {}, .limit = 2, .stop = {}};
+    std::vector<std::string> gone;
+    const auto drop = [&] {
+        return drop_with_notice(
+            bench.spool, *bench.config, [&] { return "01REF" + std::to_string(bench.refs++); },
+            bench.events, {}, what, [&](const EntryInfo& info) { gone.push_back(info.id); });
+    };
+    const auto some = drop();
+    CHECK(some.matched == 2);
+    CHECK(some.changed == 2);
+    CHECK(some.failed == 0);
+    CHECK(gone == std::vector<std::string>{"one", "three"});
+    REQUIRE(bench.spool.taken.size() == 2);
+    for (const SpoolBatch& batch : bench.spool.taken) {
+        CHECK(batch.add.size() == 1);
+        REQUIRE(batch.update.size() == 1);
+        CHECK(batch.update[0].done[0].how == Settled::dropped);
+        CHECK(batch.update[0].last_reply == "dropped: why");
+    }
+
+    what.limit = 0;
+    bench.spool.says = [](const SpoolBatch&) { return make_error_code(SpoolError::write); };
+    const auto failed = drop();
+    CHECK(failed.error == SpoolError::write);
+    CHECK(failed.matched == 1);
+    CHECK(failed.changed == 0);
+    CHECK(failed.failed == 1);
+
+    bench.spool.says = {};
+    what.stop = [] { return true; };
+    CHECK(drop().error == SpoolError::busy);
+    CHECK(gone.size() == 3);
+}
