@@ -19,6 +19,7 @@ struct Message {
     std::string ref;  ///< ULID
     std::string account;
     std::string customer;  ///< Empty: none.
+    std::string plan;
     proto::Envelope envelope;
     std::chrono::system_clock::time_point received;
     std::string prefix;  ///< Fields put on top, CRLF ended.

@@ -14,6 +14,7 @@
 
 #include "policy/decide.hpp"
 #include "policy/login_guard.hpp"
+#include "relay/admin/upstreams.hpp"
 #include "relay/backup/backup.hpp"
 #include "relay/spool/spool.hpp"
 
@@ -124,6 +125,7 @@ struct Ports {
     /// Makes a backup in that folder; what the client is told. Blocks, for hours where the journal
     /// is long.
     std::function<relay::backup::Outcome(const std::string& to)> backup;
+    UpstreamDesk upstreams;
     std::shared_ptr<ImportDesk> imports;  ///< Null: the API makes one.
     std::function<bool()> stopping;       ///< The process ends; empty: it does not.
 };

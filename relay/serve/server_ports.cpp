@@ -33,6 +33,12 @@ admin::Ports Server::admin_ports() {
         return drop_with_notice(*spool_, *current_.get()->config, services_->make_ref, *events_,
                                 which, reason);
     };
+    out.upstreams = {.list = [this] { return list_upstreams(); },
+                     .change =
+                         [this](const std::string& upstream, admin::UpstreamVerb verb,
+                                std::optional<std::chrono::seconds> for_long) {
+                             return change_upstream(upstream, verb, for_long);
+                         }};
     out.trace_retention = [this] { return current_.get()->config->message.trace_retention; };
     const auto maker = std::make_shared<backup::Maker>(
         backup::Source{.state = config_->server.state,

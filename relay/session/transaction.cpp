@@ -293,6 +293,7 @@ MessagePtr SessionDriver::make_message() {
     message->ref = machine_->ref();
     message->account = account_name_;
     message->customer = account_->customer;
+    message->plan = account_->plan;
     message->envelope = machine_->envelope();
     message->received = std::chrono::system_clock::now();
     proto::AddedFields added;
