@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -26,7 +27,8 @@ class Traffic {
         std::uint64_t by_upstream = 0;  ///< Of the one that is asked for.
         std::uint64_t yesterday = 0;    ///< Of all upstreams; 0: not known.
         double elapsed = 0;             ///< Share of the day that is over, 0 to 1.
-        double began = 0;               ///< Share of it that was over when counting began.
+        double usual = 0;  ///< Share of yesterday's mail that had come by this time; 0: not known.
+        double began = 0;  ///< Share of it that was over when counting began.
         std::chrono::sys_days day;
         /// Of the one that is asked for, 0 to 1.
         [[nodiscard]] double share() const {
@@ -46,11 +48,15 @@ class Traffic {
 
   private:
     using Days = std::chrono::sys_days;
+    using Hours = std::array<std::uint64_t, 24>;
+    [[nodiscard]] double usual(WallTime now) const;
     void turn(WallTime now);
 
     std::mutex mutex_;
     Days day_;
     Ended counted_;  ///< Today, so far.
+    Hours hours_{};  ///< Today's mail by the hour.
+    Hours yesterdays_hours_{};
     std::uint64_t yesterday_ = 0;
     std::optional<Ended> over_;
 };

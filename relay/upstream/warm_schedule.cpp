@@ -19,8 +19,7 @@ double as_double(std::uint64_t n) {
 
 /// How much of the day's mail has been: by the clock, or by what came yesterday.
 double progress(const WarmSchedule::Day& day) {
-    if (day.yesterday == 0) return day.elapsed;
-    return std::min(1.0, std::max(day.elapsed, as_double(day.mail) / as_double(day.yesterday)));
+    return std::clamp(std::max(day.elapsed, day.usual), 0.0, 1.0);
 }
 
 }  // namespace

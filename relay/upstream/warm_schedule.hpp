@@ -20,15 +20,15 @@ struct WarmShare {
 /// spread over the day and over customers. Pure: time and counts come in, a decision goes out. Not
 /// thread-safe (Warming locks it).
 ///
-/// The schedule rises with the day, or with its mail where that comes earlier (measured on
-/// yesterday): what an office sends between eight and six is reached by six. A mail goes to the
-/// standby only while the standby is behind. A customer with more than its part of today's warm
-/// mail is passed over while the standby is not far behind, which it may be the less the later it
-/// is.
+/// The schedule rises with the day, or with the mail of the day before where that came earlier:
+/// what an office sends between eight and six is reached by six. A mail goes to the standby only
+/// while the standby is behind. A customer with more than its part of today's warm mail is passed
+/// over while the standby is not far behind, which it may be the less the later it is.
 class WarmSchedule {
   public:
     struct Day {
         double elapsed = 0;            ///< Share of the day that is over.
+        double usual = 0;              ///< Share of yesterday's mail that had come by this time.
         double began = 0;              ///< Share of it that was over when counting began.
         std::uint64_t mail = 0;        ///< All mails of today so far.
         std::uint64_t yesterday = 0;   ///< All of yesterday's; 0: not known.

@@ -11,6 +11,7 @@ std::optional<Warming::Claim> Warming::claim(const WarmShare& share, const Traff
     if (std::exchange(day_, today.day) != today.day) schedule_.new_day();
     if (paused_until_ && now < *paused_until_) return std::nullopt;
     const WarmSchedule::Day day{.elapsed = today.elapsed,
+                                .usual = today.usual,
                                 .began = today.began,
                                 .mail = today.mail,
                                 .yesterday = today.yesterday,
