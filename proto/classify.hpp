@@ -17,9 +17,9 @@ enum class Judges : std::uint8_t { message, path };
 
 /// A reply that the operator names as the upstream's own trouble, beside those built in.
 struct PathReply {
-    int code = 0;          ///< 400 to 599
-    std::string enhanced;  ///< Empty: any.
-    std::string text;      ///< Stands in the reply's text, whatever the case; empty: any.
+    int code = 0;            ///< 400 to 599
+    std::string enhanced{};  ///< Empty: any.
+    std::string text{};      ///< Stands in the reply's text, whatever the case; empty: any.
     bool operator==(const PathReply&) const = default;
 };
 using PathReplies = std::span<const PathReply>;

@@ -242,10 +242,10 @@ struct Upstream {
 /// Where the mail goes that fits all of it; of each list one is enough, and an empty list fits
 /// everything.
 struct Route {
-    std::vector<std::string> sender_domains;  ///< A-labels, lower case.
-    std::vector<std::string> customers;
-    std::vector<std::string> plans;
-    std::vector<std::string> upstreams;  ///< Their names; at least one.
+    std::vector<std::string> sender_domains{};  ///< A-labels, lower case.
+    std::vector<std::string> customers{};
+    std::vector<std::string> plans{};
+    std::vector<std::string> upstreams{};  ///< Their names; at least one.
 };
 
 using policy::Mode;

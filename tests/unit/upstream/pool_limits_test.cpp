@@ -86,9 +86,18 @@ TEST_CASE("421 to a message lets fewer connections be kept") {
     REQUIRE(bench.run_until([&] { return bench.server.dots == 4; }));
     CHECK(bench.path->connections() == 4);
     bench.server.answer("421 4.7.0 too many connections\r\n", Server::Then::close);
-    REQUIRE(bench.run_until([&] { return bench.path->bears() == 2; }));
-    for (int i = 0; i < 3; ++i) bench.server.answer("250 ok\r\n");
+    REQUIRE(bench.run_until([&] { return bench.path->connections() == 3; }));
+    CHECK(bench.path->bears() == 2);
+    bench.server.answer("250 ok\r\n");
     CHECK(bench.run_until([&] { return bench.path->connections() == 2; }));
+    bench.server.answer("250 ok\r\n");
+    bench.server.answer("250 ok\r\n");
+    const auto today = [&] {
+        return bench.path->traffic().today("primary", std::chrono::system_clock::now());
+    };
+    REQUIRE(bench.run_until([&] { return today().by_upstream == 3; }));
+    bench.context.run_for(20ms);
+    CHECK(bench.path->connections() == 2);
 }
 
 TEST_CASE("a reply that path_replies names opens the breaker") {
