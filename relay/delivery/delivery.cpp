@@ -185,9 +185,8 @@ awaitable<void> Delivery::try_paths(UpstreamPool& pool, Wait& wait, SteadyTime d
                           .pieces = wait.message->pieces(),
                           .size = wait.message->size(),
                           .keep = wait.message};
-        // Nobody waits in a row for the sake of a standby's fame.
-        const AttemptPtr attempt =
-            pool.start(path, std::move(outgoing), true, warm ? clock::now() : deadline);
+        const AttemptPtr attempt = pool.start(path, std::move(outgoing), true,
+                                              warm ? clock::now() + warm_slot_patience : deadline);
         const Waited waited = co_await wait_for(attempt, deadline, warm, pool);
         if (waited == Waited::passed_on) {
             ways.warm->failed(clock::now());

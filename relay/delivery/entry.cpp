@@ -151,8 +151,9 @@ awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEn
                           .pieces = entry.pieces,
                           .size = trial.needs.size,
                           .keep = shared};
-        const AttemptPtr attempt = pool.start(path, std::move(outgoing), false,
-                                              warm ? clock::now() : clock::now() + no_way_pause);
+        const AttemptPtr attempt = pool.start(
+            path, std::move(outgoing), false,
+            clock::now() + (warm ? warm_slot_patience : std::chrono::milliseconds(no_way_pause)));
         const Waited waited = co_await wait_for(attempt, clock::now() + attempt_bound, warm, pool);
         if (waited == Waited::passed_on) {
             ways.warm->failed(clock::now());

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <string>
 
 #include "proto/envelope.hpp"
@@ -16,6 +18,10 @@ namespace postern::relay {
 
 /// As whom it counts among a standby's warm mail: its customer, or the account of none.
 [[nodiscard]] const std::string& warms_as(const Sender& sender);
+
+/// What a warm mail may wait for a connection: nobody waits in a row for the sake of a standby's
+/// fame, but one that another thread keeps is given up within it.
+constexpr std::chrono::milliseconds warm_slot_patience{250};
 
 enum class Waited : std::uint8_t {
     finished,
