@@ -209,8 +209,10 @@ bool is_path_trouble(const Reply& reply, PathReplies more) noexcept {
         of_the_path, [&](const VerbRow& row) { return std::ranges::all_of(row.words, has); });
 }
 
-bool asks_for_less(const Reply& reply) noexcept {
-    return reply.code == 421 || (reply.transient() && reply.enhanced.starts_with("4.7."));
+bool asks_for_less(UpstreamStage stage, const Reply& reply) noexcept {
+    if (reply.code == 421) return true;
+    return stage != UpstreamStage::rcpt && stage != UpstreamStage::dot && reply.transient() &&
+           reply.enhanced.starts_with("4.7.");
 }
 
 Judges judges(UpstreamStage stage, const Reply& reply, PathReplies more) noexcept {

@@ -51,7 +51,8 @@ enum class BreakerEffect : std::uint8_t {
 /// looked at.
 [[nodiscard]] bool is_path_trouble(const Reply& reply, PathReplies more = {}) noexcept;
 
-/// The upstream asks for less at a time: 421, or 4.7.x at any stage.
-[[nodiscard]] bool asks_for_less(const Reply& reply) noexcept;
+/// The upstream asks for less at a time: 421, or 4.7.x where that speaks of no recipient and no
+/// content, which any sender could draw.
+[[nodiscard]] bool asks_for_less(UpstreamStage stage, const Reply& reply) noexcept;
 
 }  // namespace postern::proto

@@ -116,7 +116,7 @@ awaitable<AttemptResult> UpstreamPool::send_on(Connection& connection, AttemptPt
 
 void UpstreamPool::learn(const PathPtr& path, const Connection::Failed& failed,
                          const std::string& ref) {
-    if (proto::asks_for_less(failed.reply)) path->asked_for_less(clock::now());
+    if (proto::asks_for_less(failed.stage, failed.reply)) path->asked_for_less(clock::now());
     switch (proto::breaker_effect(failed, path->settings().upstream.path_replies)) {
         case BreakerEffect::none:
             break;
@@ -134,8 +134,9 @@ void UpstreamPool::learn(const PathPtr& path, const Connection::Failed& failed,
 
 void UpstreamPool::learn(const PathPtr& path, const AttemptResult& result, const std::string& ref) {
     if (result.how == AttemptResult::How::abandoned) return;
-    if (std::ranges::any_of(result.results,
-                            [](const auto& one) { return proto::asks_for_less(one.reply); }))
+    if (std::ranges::any_of(result.results, [](const auto& one) {
+            return proto::asks_for_less(one.stage, one.reply);
+        }))
         path->asked_for_less(clock::now());
     const proto::ClientSession::RecipientResult* worst = nullptr;
     BreakerEffect effect = BreakerEffect::none;

@@ -124,12 +124,16 @@ TEST_CASE("replies that the operator names judge the path, beside those built in
 }
 
 TEST_CASE("an upstream that is asked too much says so by 421 or 4.7.x") {
-    CHECK(asks_for_less(reply(421, "", "busy")));
-    CHECK(asks_for_less(reply(421, "4.3.2", "busy")));
-    CHECK(asks_for_less(reply(450, "4.7.28", "slow down")));
-    CHECK_FALSE(asks_for_less(reply(450, "4.2.1", "greylisted")));
-    CHECK_FALSE(asks_for_less(reply(550, "5.7.1", "no")));
-    CHECK_FALSE(asks_for_less(reply(250, "2.0.0", "ok")));
+    CHECK(asks_for_less(Stage::greeting, reply(421, "", "busy")));
+    CHECK(asks_for_less(Stage::dot, reply(421, "4.3.2", "busy")));
+    CHECK(asks_for_less(Stage::mail, reply(450, "4.7.28", "slow down")));
+    CHECK(asks_for_less(Stage::auth, reply(454, "4.7.0", "later")));
+    // Of a recipient, of content: any sender can draw these.
+    CHECK_FALSE(asks_for_less(Stage::rcpt, reply(450, "4.7.1", "greylisted")));
+    CHECK_FALSE(asks_for_less(Stage::dot, reply(451, "4.7.1", "looks odd")));
+    CHECK_FALSE(asks_for_less(Stage::mail, reply(450, "4.2.1", "later")));
+    CHECK_FALSE(asks_for_less(Stage::mail, reply(550, "5.7.1", "no")));
+    CHECK_FALSE(asks_for_less(Stage::mail, reply(250, "2.0.0", "ok")));
 }
 
 TEST_CASE("the end of a connection counts by how it came") {
