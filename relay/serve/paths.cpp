@@ -77,9 +77,14 @@ boost::system::result<PathSetPtr, std::string> make_paths(const config::Config& 
         set->paths.push_back(std::move(*path));
     }
     // Each role in the order of the file.
-    std::ranges::stable_sort(set->paths, {}, [](const PathPtr& path) {
-        return static_cast<int>(path->settings().upstream.role);
-    });
+    std::vector<PathPtr> ordered;
+    using enum config::UpstreamRole;
+    for (const auto role : {primary, fallback, standby}) {
+        std::ranges::copy_if(set->paths, std::back_inserter(ordered), [&](const PathPtr& path) {
+            return path->settings().upstream.role == role;
+        });
+    }
+    set->paths = std::move(ordered);
     add_routes(config, *set);
     return PathSetPtr(std::move(set));
 }

@@ -72,8 +72,8 @@ Ways choose(const PathSet& routed, const Wish& wish, const Moment& now,
         std::ranges::copy_if(all, std::back_inserter(group),
                              [&](const PathPtr& path) { return path->role(now.steady) == role; });
         group = by_weight(std::move(group), random);
-        std::ranges::stable_partition(
-            group, [&](const PathPtr& path) { return path->name() == wish.before; });
+        if (const auto own = std::ranges::find(group, wish.before, &Path::name); own != group.end())
+            std::rotate(group.begin(), own, std::next(own));
         if (role == UpstreamRole::standby) standbys_from = ways.paths.size();
         std::ranges::move(group, std::back_inserter(ways.paths));
     }
