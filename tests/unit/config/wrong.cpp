@@ -398,7 +398,8 @@ TEST_CASE("foreign text in a message has no control characters") {
     const auto all = messages(load(least + "role = \"a\\u001b[31m\\u0007\"\n"));
     REQUIRE(all.size() == 1);
     CHECK(all[0] ==
-          "/etc/p.toml:8: upstream.0.role: \"a?[31m?\" is not \"primary\" or \"fallback\"");
+          "/etc/p.toml:8: upstream.0.role: \"a?[31m?\" is not \"primary\", \"fallback\" or "
+          "\"standby\"");
 }
 
 TEST_CASE("an unknown key with control characters is shown without them") {
