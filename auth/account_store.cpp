@@ -118,6 +118,10 @@ result<std::uint64_t> AccountStore::count() {
     return impl_->count();
 }
 
+bool AccountStore::readable() {
+    return impl_->readable();
+}
+
 result<std::vector<std::string>> AccountStore::plans() {
     return impl_->plans();
 }

@@ -144,7 +144,12 @@ class AccountStore {
     [[nodiscard]] result<AccountPage> list(const AccountFilter& filter, std::string_view cursor,
                                            std::size_t limit);
     [[nodiscard]] result<std::uint64_t> count();
-    /// All plans that accounts, customers and credentials name.
+    /// Whether it can be read now; as quick with a million accounts as with none.
+    [[nodiscard]] bool readable();
+    /// All plans that accounts, customers and credentials name; of the store in that file, too,
+    /// which may be in use (none: no plans).
+    [[nodiscard]] static result<std::vector<std::string>> stored_plans(
+        const std::filesystem::path& path);
     [[nodiscard]] result<std::vector<std::string>> plans();
     /// *Memory*: rises with each change. Who keeps something that was read compares it with the
     /// number read before.

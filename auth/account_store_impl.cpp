@@ -1,5 +1,7 @@
 #include "auth/account_store_impl.hpp"
 
+#include <unistd.h>
+
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -13,6 +15,17 @@ namespace {
 
 /// Longer than a change and its sync take; an import takes seconds.
 constexpr std::chrono::milliseconds change_patience{100};
+
+result<std::vector<std::string>> read_plans(Database& database) {
+    std::vector<std::string> found;
+    Statement rows = database.prepare(
+        "SELECT plan FROM account WHERE plan <> '' UNION SELECT plan FROM customer WHERE plan <> "
+        "'' "
+        "UNION SELECT plan FROM credential WHERE plan <> '' ORDER BY 1");
+    while (rows.row()) found.push_back(rows.text(0));
+    if (!rows.ok()) return rows.error();
+    return found;
+}
 
 }  // namespace
 
@@ -129,6 +142,11 @@ result<std::vector<std::string>> AccountStore::Impl::names(const AccountFilter& 
     return found;
 }
 
+bool AccountStore::Impl::readable() {
+    const std::scoped_lock lock(reader_mutex_);
+    return reader_->number("SELECT count(*) FROM (SELECT 1 FROM account LIMIT 1)").has_value();
+}
+
 result<std::uint64_t> AccountStore::Impl::count() {
     const std::scoped_lock lock(reader_mutex_);
     const auto number = reader_->number("SELECT count(*) FROM account");
@@ -137,15 +155,20 @@ result<std::uint64_t> AccountStore::Impl::count() {
 }
 
 result<std::vector<std::string>> AccountStore::Impl::plans() {
-    std::vector<std::string> found;
     const std::scoped_lock lock(reader_mutex_);
-    Statement rows = reader_->prepare(
-        "SELECT plan FROM account WHERE plan <> '' UNION SELECT plan FROM customer WHERE plan <> "
-        "'' "
-        "UNION SELECT plan FROM credential WHERE plan <> '' ORDER BY 1");
-    while (rows.row()) found.push_back(rows.text(0));
-    if (!rows.ok()) return rows.error();
-    return found;
+    return read_plans(*reader_);
+}
+
+result<std::vector<std::string>> AccountStore::stored_plans(const std::filesystem::path& path) {
+    constexpr std::chrono::milliseconds busy{2000};
+    if (::access(path.c_str(), F_OK) != 0) return std::vector<std::string>();
+    const auto database = Database::open(path, busy, Database::Access::read);
+    if (!database) return database.error();
+    const auto schema = (*database)->number("PRAGMA user_version");
+    if (!schema) return schema.error();
+    constexpr std::int64_t first_with_all = 4;
+    if (*schema < first_with_all) return std::vector<std::string>();
+    return read_plans(**database);
 }
 
 result<std::vector<KnownPair>> AccountStore::Impl::known_pairs(Time since, std::size_t limit) {

@@ -38,6 +38,7 @@ class AccountStore::Impl {
                                                          std::string_view cursor,
                                                          std::size_t limit);
     [[nodiscard]] result<std::uint64_t> count();
+    [[nodiscard]] bool readable();
     [[nodiscard]] result<std::vector<std::string>> plans();
     [[nodiscard]] result<std::vector<KnownPair>> known_pairs(Time since, std::size_t limit);
     [[nodiscard]] result<std::vector<KnownPair>> last_logins(std::size_t limit);

@@ -91,7 +91,10 @@ class AuxpropBackend final : public PasswordBackend {
     [[nodiscard]] BackendAnswer fetch(const BackendUser& user) override {
         BackendAnswer answer;
         answer.kind = Kind::failed;
-        if (!settings_.only_domain.empty() && user.domain != settings_.only_domain) return answer;
+        if (!settings_.only_domain.empty() && user.domain != settings_.only_domain) {
+            answer.asked = false;
+            return answer;
+        }
         if (auto resting = rests()) return std::move(*resting);
         answer = look(user.address());
         note(answer);

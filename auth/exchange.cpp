@@ -91,7 +91,7 @@ std::optional<BackendUser> Exchange::Impl::user_elsewhere() const {
 }
 
 bool Exchange::Impl::hear(const BackendAnswer& answer) {
-    heard_elsewhere_ = answer.kind;
+    if (answer.asked) heard_elsewhere_ = answer.kind;
     if (answer.kind == BackendAnswer::Kind::ok || answer.kind == BackendAnswer::Kind::failed)
         return true;
     store_error_ = answer.detail;

@@ -36,7 +36,8 @@ class PasswordExchange final : public CyrusExchange {
     [[nodiscard]] std::optional<StepResult> remembered(std::string_view password);
     [[nodiscard]] const Credential* hash_of(std::string_view typed) const;
     void adopt();
-    void keep(std::string_view prepared) noexcept;
+    [[nodiscard]] bool store_says(std::string_view password);
+    void keep(std::string_view prepared);
     [[nodiscard]] bool elsewhere_says(std::string_view password);
 
     const bool is_plain_;
@@ -140,8 +141,18 @@ bool PasswordExchange::elsewhere_says(std::string_view password) {
     return password_right_;
 }
 
+/// Called by C: nothing may be thrown through it.
 bool PasswordExchange::password_is_right(std::string_view password) noexcept {
-    if (backend_.elsewhere != nullptr) return elsewhere_says(password);
+    try {
+        return backend_.elsewhere != nullptr ? elsewhere_says(password) : store_says(password);
+    } catch (...) {
+        password_right_ = false;
+        store_error_ = "internal error";  // Short enough for its place: no memory is asked for.
+        return false;
+    }
+}
+
+bool PasswordExchange::store_says(std::string_view password) {
     const Verifier verifier = verifier_to_check();
     std::optional<std::string> prepared = saslprep(password, PrepUse::query);
     const std::string_view secret = prepared ? std::string_view(*prepared) : password;
@@ -201,7 +212,7 @@ void PasswordExchange::adopt() {
 }
 
 /// What a right password leaves behind.
-void PasswordExchange::keep(std::string_view prepared) noexcept {
+void PasswordExchange::keep(std::string_view prepared) {
     const Credential* const credential = find_credential(*account_, credential_);
     if (credential != nullptr && backend_.store.wants_scram_sha1(*credential)) {
         // Where it cannot be written now, a later login will do.

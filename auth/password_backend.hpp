@@ -34,6 +34,7 @@ struct BackendAnswer {
         timeout,  ///< It said nothing in time.
     };
     Kind kind = Kind::error;
+    bool asked = true;       ///< False: the answer was known without asking it.
     std::string detail;      ///< error and timeout: why, for the operator.
     proto::Secret password;  ///< Of fetch() with ok.
 };

@@ -143,7 +143,10 @@ class SaslauthdBackend final : public PasswordBackend {
         const std::string name = own ? user.local : user.address();
         BackendAnswer answer;
         answer.kind = Kind::failed;
-        if (name.size() > longest_field || password.size() > longest_field) return answer;
+        if (name.size() > longest_field || password.size() > longest_field) {
+            answer.asked = false;
+            return answer;
+        }
 
         std::string question;
         question.reserve(8 + name.size() + password.size() + service.size() + user.domain.size());

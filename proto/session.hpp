@@ -27,6 +27,7 @@ struct SessionSettings {
     std::string contact;  ///< For 525 and help texts.
     int max_errors =
         20;  ///< Wrong commands (not refusals) without an accepted message between them.
+    int max_refusals = 1000;  ///< Likewise, refused MAIL, RCPT and messages of who is logged in.
 };
 
 /// The server side of one submission session (RFC 6409), sans I/O: bytes and answers in, one action

@@ -126,6 +126,7 @@ class Session::Impl {
     std::uint64_t chunk_left_ = 0;
     std::uint64_t chunk_size_ = 0;
     int errors_ = 0;
+    int refusals_ = 0;  ///< Of those logged in.
     Phase phase_ = Phase::greeting;
     bool chunk_last_ = false;
     bool in_bdat_ = false;        ///< This transaction's body comes by BDAT.

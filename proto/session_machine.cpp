@@ -132,8 +132,13 @@ void Session::Impl::say(Say what) {
 void Session::Impl::answer(Reply reply) {
     if (reply.code == 421) reply.close_after = true;
     const bool refused = !reply.positive();
-    const bool refers = refused && reply.code != 421 && !ref.empty() &&
-                        (is_of_message(command_) || (in_transaction && command_ != "AUTH"));
+    bool refers = refused && reply.code != 421 && !ref.empty() &&
+                  (is_of_message(command_) || (in_transaction && command_ != "AUTH"));
+    // Each is told in the journal: they must not be had without end.
+    if (refers && authenticated && ++refusals_ >= settings_->max_refusals) {
+        reply = reply_of(Say::too_many_errors);
+        refers = false;
+    }
     if (refers) append_ref(reply, ref);
     notes.push_back({.command = command_,
                      .code = reply.code,
@@ -264,7 +269,7 @@ void Session::Impl::committed(Reply reply) {
     if (phase_ != Phase::commit) return;
     phase_ = Phase::command;
     complete_enhanced(reply);
-    if (reply.positive()) errors_ = 0;
+    if (reply.positive()) errors_ = refusals_ = 0;
     answer(std::move(reply));
     end_transaction();
     ref.clear();

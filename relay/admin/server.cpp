@@ -82,7 +82,8 @@ Peer peer_of(const asio::basic_stream_socket<tcp, asio::any_io_executor>& socket
 
 }  // namespace
 
-struct Server::State {
+/// Whoever serves a connection keeps it: at the end of the process frames go in any order.
+struct Server::State : std::enable_shared_from_this<Server::State> {
     struct Connection {
         Surface surface;
         std::string address;
@@ -229,6 +230,7 @@ awaitable<bool> Server::State::exchange(StreamOf<Protocol>& stream, beast::flat_
 
 template <typename Protocol>
 awaitable<void> Server::State::serve(StreamOf<Protocol> stream, Peer peer) {
+    const std::shared_ptr<State> alive = shared_from_this();
     const auto self = connections.insert(
         connections.end(), {peer.surface, peer.address, false, [&stream] { stream.close(); }});
     struct Out {
@@ -247,6 +249,7 @@ template <typename Acceptor>
 awaitable<void> Server::State::accept(Acceptor& acceptor) {
     using Protocol = typename Acceptor::protocol_type;
     constexpr std::chrono::milliseconds pause{100};
+    const std::shared_ptr<State> alive = shared_from_this();
     asio::steady_timer timer(executor);
     while (!stopping) {
         auto [error, socket] = co_await acceptor.async_accept(executor, as_value);

@@ -29,6 +29,7 @@ Exit trace(Context& c, const std::string& id) {
                       {"rule", shown(t, "rule")},
                       {"answered", answered(t)},
                       {"account", shown(t, "account")},
+                      {"credential", shown(t, "credential")},
                       {"customer", shown(t, "customer")},
                       {"source", shown(t, "source")},
                       {"from", shown(t, "mail_from")},
@@ -47,6 +48,13 @@ Exit trace(Context& c, const std::string& id) {
             }
         }
         c.out.table({"RECIPIENT", "STATE", "WHEN", "UPSTREAM", "CODE", "ENHANCED", "TEXT"}, rows);
+        std::vector<std::vector<std::string>> refusals;
+        for (const Json& r : t.value("refusals", Json::array())) {
+            if (!r.is_object()) continue;
+            refusals.push_back({shown(r, "command"), shown(r, "rcpt"), shown_time(r, "t"),
+                                shown(r, "code"), shown(r, "enhanced"), shown(r, "text")});
+        }
+        c.out.table({"REFUSED", "RECIPIENT", "WHEN", "CODE", "ENHANCED", "TEXT"}, refusals);
         std::vector<std::vector<std::string>> notices;
         for (const Json& n : t.value("notices", Json::array())) {
             if (!n.is_object()) continue;

@@ -37,6 +37,14 @@ void check_name(const Upstream& upstream, std::vector<Finding>& out) {
                    ""});
 }
 
+void check_sizes(const Config& config, std::vector<Finding>& out) {
+    if (config.message.max_size <= config.resources.body_memory) return;
+    out.push_back({"sizes", Status::warn,
+                   "message.max_size is more than resources.body_memory: what is larger than that "
+                   "hears 452 each time it comes",
+                   "raise body_memory to several times max_size, or lower max_size"});
+}
+
 void check_clock(std::vector<Finding>& out) {
     timex state{};
     const int clock = ::adjtimex(&state);
@@ -94,10 +102,12 @@ std::vector<Finding> check(const Loaded& loaded, const CheckOptions& options) {
             out.push_back({"rights", Status::warn, options.user_warning, ""});
         check_rights(config, options.user, out);
         check_folders(config, options.user, out);
+        check_log(config, options.user, out);
     }
     check_certificates(config, out);
     check_authority(config, out);
     check_descriptors(config, out);
+    check_sizes(config, out);
     check_clock(out);
     if (options.listeners) std::ranges::move(options.listeners(config), std::back_inserter(out));
     if (options.token_keys) {

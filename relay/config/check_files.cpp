@@ -209,6 +209,28 @@ void check_rights(const Config& config, const RunsAs& user, std::vector<Finding>
     }
 }
 
+void check_log(const Config& config, const RunsAs& user, std::vector<Finding>& out) {
+    if (config.log.target.kind != LogKind::file) return;
+    const std::string& path = config.log.target.path;
+    const bool there = ::access(path.c_str(), F_OK) == 0;
+    const std::string folder = std::filesystem::path(path).parent_path().string();
+    struct stat about{};
+    if (::stat(folder.c_str(), &about) != 0 || !S_ISDIR(about.st_mode)) {
+        out.push_back({"log", Status::fail, fmt::format("{}: there is no folder {}", path, folder),
+                       fmt::format("install -d -o {} {}, or name another file in log.target",
+                                   user.name, folder)});
+        return;
+    }
+    // Root opens it before it becomes the user, and gives it to that one.
+    if (::geteuid() == 0) return;
+    const std::string reason =
+        there ? why_not(path, user, write_right) : why_not(folder, user, write_right | enter_right);
+    if (reason.empty()) return;
+    out.push_back({"log", Status::fail,
+                   fmt::format("{}: user {} cannot write it: {}", path, user.name, reason),
+                   fmt::format("chown {} {}", user.name, there ? path : folder)});
+}
+
 void check_folders(const Config& config, const RunsAs& user, std::vector<Finding>& out) {
     check_writable("state", config.server.state, user, out);
     if (config.spool.path != config.server.state + "/spool")

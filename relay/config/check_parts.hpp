@@ -11,6 +11,8 @@ namespace postern::relay::config {
 void check_rights(const Config& config, const RunsAs& user, std::vector<Finding>& out);
 /// State and spool: folders that the user can write, room on the disk.
 void check_folders(const Config& config, const RunsAs& user, std::vector<Finding>& out);
+/// The file of log.target: its folder is there, the user can write it.
+void check_log(const Config& config, const RunsAs& user, std::vector<Finding>& out);
 /// Each certificate with its key: loads, matches, lasts, has the host's name.
 void check_certificates(const Config& config, std::vector<Finding>& out);
 /// Who may vouch for clients' certificates, and what they revoked: loads, fits together, lasts.

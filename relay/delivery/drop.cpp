@@ -19,12 +19,6 @@ boost::system::result<void> commit_blocking(Spool& spool, SpoolBatch batch) {
     return answer.get();
 }
 
-struct LetGo {
-    Spool& spool;
-    const std::string& id;
-    ~LetGo() { spool.let_go(id); }
-};
-
 }  // namespace
 
 boost::system::result<std::vector<EntryInfo>> drop_with_notice(
@@ -38,8 +32,9 @@ boost::system::result<std::vector<EntryInfo>> drop_with_notice(
         if (page.empty()) return dropped;
         after = page.back().id;
         for (const EntryInfo& info : page) {
-            if (info.state == EntryState::damaged || !spool.hold_back(info.id)) continue;
-            const LetGo at_end{spool, info.id};
+            if (info.state == EntryState::damaged) continue;
+            const HeldBack ours(spool, info.id);
+            if (!ours) continue;
             const auto loaded = spool.load(info.id);
             if (!loaded) continue;
             const auto now = std::chrono::system_clock::now();
@@ -77,6 +72,7 @@ boost::system::result<std::vector<EntryInfo>> drop_with_notice(
             }
             // One entry and its notice are one batch: both, or neither.
             if (const auto said = commit_blocking(spool, std::move(batch)); !said) {
+                if (said.error() == SpoolError::not_found) continue;
                 // What is gone is gone: the caller has to know of it.
                 if (dropped.empty()) return said.error();
                 events.log(

@@ -7,6 +7,7 @@
 
 #include "relay/delivery/commit.hpp"
 #include "relay/delivery/delivery.hpp"
+#include "relay/delivery/drop.hpp"
 #include "relay/delivery/retry.hpp"
 #include "relay/delivery/ways.hpp"
 #include "relay/net/offload.hpp"
@@ -162,6 +163,10 @@ awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEn
         }
         if (waited == Waited::overdue) {
             if (attempt->dot_sent()) {
+                // Only this path may have it: it goes nowhere else.
+                entry.upstream = path->name();
+                tell_results(entry.ref, entry.dsn ? entry.id : entry.ref, entry.envelope,
+                             {.how = How::in_doubt}, *path, needs.size);
                 tally.lost(path->name());
                 trial.attempted = true;
             }
@@ -268,6 +273,9 @@ awaitable<std::string> Delivery::age_waiting(std::string after) {
         // Mail that a path takes again must not wait for the rest of a long queue.
         if (!ports_.paths()->all_open(clock::now())) co_return after;
         after = info.id;
+        // An operator may be taking it out.
+        const HeldBack ours(spool_, info.id);
+        if (!ours) continue;
         auto loaded = co_await net::offload(offload_, [&] { return spool_.load(info.id); });
         if (!loaded) continue;
         const Tally untouched(loaded->entry.envelope.recipients.size(), &loaded->open);

@@ -99,18 +99,6 @@ std::size_t lines_in(std::string_view bytes) {
 
 }  // namespace
 
-boost::system::result<LogTarget> parse_log_target(std::string_view text) {
-    if (text == "stdout") return LogTarget{};
-    if (text == "journald") return LogTarget{.kind = LogTarget::Kind::journald, .path = {}};
-    constexpr std::string_view file = "file:";
-    if (text.starts_with(file) && text.substr(file.size()).starts_with('/') &&
-        !text.contains('\0')) {
-        return LogTarget{.kind = LogTarget::Kind::file,
-                         .path = std::string(text.substr(file.size()))};
-    }
-    return boost::system::errc::make_error_code(boost::system::errc::invalid_argument);
-}
-
 boost::system::result<std::unique_ptr<LineWriter>> LineWriter::open(Settings settings) {
     int fd = settings.stdout_fd;
     if (settings.target.kind != LogTarget::Kind::stdout_stream) {

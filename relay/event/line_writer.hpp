@@ -27,8 +27,6 @@ struct LogTarget {
     std::string
         path;  ///< Of file; of journald the socket, /run/systemd/journal/socket where empty.
 };
-/// "stdout", "journald", "file:/path" (absolute).
-[[nodiscard]] boost::system::result<LogTarget> parse_log_target(std::string_view text);
 
 /// Writes log lines on a thread of its own. A target that is stuck costs lines, which are counted,
 /// and never anybody's time: submit() only appends to a bounded queue.

@@ -70,8 +70,8 @@ void fold_journal(TraceFold& fold, std::vector<JournalFile> files, const std::st
 }  // namespace
 
 TraceFold::Rcpt& TraceFold::of(const std::string& rcpt) {
-    const auto found = std::ranges::find(rcpts_, rcpt, &Rcpt::rcpt);
-    if (found != rcpts_.end()) return *found;
+    const auto [at, is_new] = index_.try_emplace(rcpt, rcpts_.size());
+    if (!is_new) return rcpts_[at->second];
     rcpts_.push_back({.rcpt = rcpt,
                       .state = "accepted",
                       .upstream = {},
@@ -134,7 +134,19 @@ void TraceFold::add(const json& event) {
         if (!accepted) settle_all("refused", event);
     } else if (kind == "attempt") {
         if (!has_message_) head_ = event;
-        if (!rcpt.empty()) say("refused");
+        if (refusals_.size() < most_refused) {
+            refusals_.push_back({{"command", text_in(event, "command")},
+                                 {"rcpt", null_if_empty(rcpt)},
+                                 {"code", code_in(event) ? json(*code_in(event)) : json(nullptr)},
+                                 {"enhanced", null_if_empty(text_in(event, "enhanced"))},
+                                 {"text", text_in(event, "text")},
+                                 {"t", text_in(event, "t")}});
+        }
+        if (rcpts_.size() >= most_refused && !index_.contains(rcpt)) {
+            ++refused_more_;
+        } else if (!rcpt.empty()) {
+            say("refused");
+        }
     } else if (kind == "answered") {
         queued_ = queued_ || flag_of(event, "queued");
         answered_ = event;
@@ -179,7 +191,17 @@ std::optional<json> TraceFold::result() const {
     };
     out["answered"] = {
         {"outcome", heard("outcome")}, {"code", heard("code")}, {"text", heard("text")}};
+    if (!has_message_ && !refusals_.empty()) {
+        // It never came to a message: what was heard is the last refusal.
+        const json& last = refusals_.back();
+        const bool later = last["code"].is_number() && last["code"] < 500;
+        out["answered"] = {{"outcome", later ? "throttled" : "refused"},
+                           {"code", last["code"]},
+                           {"text", last["text"]}};
+    }
+    out["refusals"] = refusals_;
     out["notices"] = notices_;
+    if (refused_more_ > 0) out["refused_more"] = refused_more_;
     out.erase("rcpt");
     auto& rcpts = out["rcpts"] = json::array();
     for (const auto& r : rcpts_) {
@@ -200,23 +222,29 @@ std::optional<json> trace(const std::string& folder, std::string_view ref_or_mes
     auto ref = proto::parse_ref(ref_or_message_id).value_or(std::string{});
 
     if (ref.empty()) {
-        // A Message-ID: the latest message that bears it. Nothing of a message comes before its
+        // A Message-ID: the latest message that bears it and was accepted, or else the latest:
+        // whoever sends it again to be refused hides nothing. Nothing of a message comes before its
         // `message` event's file but what was refused of it, minutes earlier at most.
         const auto wanted = with_brackets(ref_or_message_id);
         std::string quoted;
         append_json_string(quoted, wanted);
+        std::string refused;
+        std::string latest_in_file;
         while (!files.empty() && ref.empty()) {
             [[maybe_unused]] const auto read =
                 read_lines(files.back().path, quoted, [&](std::string_view line) {
                     const auto event = parse_journal_line(line);
-                    if (event && text_in(*event, "message_id") == wanted &&
-                        text_in(*event, "event") == "message") {
-                        ref = text_in(*event, "ref");
-                    }
+                    if (!event || text_in(*event, "message_id") != wanted ||
+                        text_in(*event, "event") != "message")
+                        return true;
+                    (text_in(*event, "outcome") == "accepted" ? ref : latest_in_file) =
+                        text_in(*event, "ref");
                     return true;
                 });
+            if (refused.empty()) refused = std::exchange(latest_in_file, {});
             files.pop_back();
         }
+        if (ref.empty()) ref = refused;
         if (ref.empty()) return std::nullopt;
         files = journal_files(folder);
     }

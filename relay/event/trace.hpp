@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -38,6 +39,12 @@ class TraceFold {
     bool has_message_ = false;
     bool queued_ = false;
     std::vector<Rcpt> rcpts_;
+    std::unordered_map<std::string, std::size_t> index_;  ///< Where in rcpts_.
+    /// A client that is logged in may have any number of recipients refused: so many are listed,
+    /// and the attempts beyond counted.
+    static constexpr std::size_t most_refused = 1000;
+    std::uint64_t refused_more_ = 0;
+    std::vector<nlohmann::json> refusals_;  ///< Of commands before the end of data.
 };
 
 /// What became of a message, found by REF or by Message-ID (with or without its brackets). Files

@@ -83,6 +83,7 @@ struct Listener::State {
     std::span<const Worker> workers;
     ListenOptions options;
     Descriptor spare;
+    std::size_t turn = 0;  ///< With whom deal() begins.
     std::atomic<std::uint64_t> exhausted{0};
 
     void deal(Descriptor accepted, const tcp::endpoint& peer);
@@ -120,7 +121,9 @@ Listener::~Listener() = default;
 void Listener::State::deal(Descriptor accepted, const tcp::endpoint& peer) {
     const Worker* least = nullptr;
     std::size_t sessions = 0;
-    for (const Worker& worker : workers) {
+    // Among equals it goes round: many short connections would all be the first one's.
+    for (std::size_t i = 0; i < workers.size(); ++i) {
+        const Worker& worker = workers[(turn + i) % workers.size()];
         const std::size_t has = worker.sessions->load(std::memory_order_relaxed);
         if (least == nullptr || has < sessions) {
             least = &worker;
@@ -128,6 +131,7 @@ void Listener::State::deal(Descriptor accepted, const tcp::endpoint& peer) {
         }
     }
     if (least == nullptr) return;
+    ++turn;
     // The socket joins its io_context on that one's thread.
     auto hand_over = [worker = least, descriptor = std::move(accepted), peer,
                       listener = options.index, token = SessionToken(least->sessions)]() mutable {

@@ -65,7 +65,8 @@ struct ListenOptions {
 /// descriptor until it is adopted.
 [[nodiscard]] result<int> open_listening_socket(const std::string& address);
 
-/// One acceptor: deals each connection to the worker with the fewest sessions.
+/// One acceptor: deals each connection to the worker with the fewest sessions, among equals
+/// in turn.
 class Listener {
   public:
     /// Adopts an open listening descriptor (of ours or of systemd) and closes it in the end.

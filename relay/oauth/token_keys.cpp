@@ -41,6 +41,7 @@ TokenKeys::Asked TokenKeys::ask(time now, std::function<void(bool)> done) {
     std::function<void()> wake;
     {
         const std::scoped_lock lock(mutex_);
+        if (retired_) return Asked::later;
         switch (schedule_.want(now)) {
             case KeySchedule::Wanted::settled:
                 return Asked::settled;
@@ -63,15 +64,14 @@ void TokenKeys::on_wanted(std::function<void()> wake) {
     wake_ = std::move(wake);
 }
 
-boost::system::result<void, std::string> TokenKeys::read_file() {
+boost::system::result<auth::KeySetPtr, std::string> TokenKeys::read_file() const {
     const std::string& file = settings_.jwks.file;
     std::string error;
     const auto text = read_key_file(file, error);
     if (!text) return fmt::format("auth.oauth.jwks: {}: {}", file, error);
     auto keys = auth::KeySet::parse(*text);
     if (!keys) return fmt::format("auth.oauth.jwks: {}: {}", file, keys.error());
-    use(std::move(*keys));
-    return {};
+    return std::move(*keys);
 }
 
 TokenKeys::Fetches TokenKeys::fetches() const {
@@ -134,6 +134,7 @@ void TokenKeys::retire() {
         failures = schedule_.failures();
         waiting.swap(waiting_);
         wake_ = nullptr;
+        retired_ = true;
     }
     if (failures >= KeySchedule::alarming) {
         events_.emit(event::AlertRaised{.kind = "backend_down",

@@ -46,8 +46,10 @@ class TokenKeys {
     /// A token names a key that is not there. `done` hears whether a fetch was good.
     [[nodiscard]] Asked ask(time now, std::function<void(bool good)> done);
 
-    /// Reads the file and uses what is in it. Error: a sentence with the file; nothing changes.
-    [[nodiscard]] boost::system::result<void, std::string> read_file();
+    /// What is in the file, to be used by use(). Error: a sentence with the file.
+    [[nodiscard]] boost::system::result<auth::KeySetPtr, std::string> read_file() const;
+    /// Tokens are checked by these from now on.
+    void use(auth::KeySetPtr keys);
 
     struct Fetches {
         std::uint64_t good = 0;
@@ -67,7 +69,6 @@ class TokenKeys {
     void on_wanted(std::function<void()> wake);
 
   private:
-    void use(auth::KeySetPtr keys);
     void tell_failed(unsigned failures, const std::string& error);
     void tell_mended(unsigned failures);
 
@@ -79,6 +80,7 @@ class TokenKeys {
     Fetches fetches_;
     std::vector<std::function<void(bool)>> waiting_;
     std::function<void()> wake_;
+    bool retired_ = false;  ///< Sessions of an older configuration still ask.
 };
 
 using TokenKeysPtr = std::shared_ptr<TokenKeys>;

@@ -25,7 +25,8 @@ class Notifier {
     void stopping() const noexcept;
     void status(std::string_view text) const noexcept;  ///< One line for `systemctl status`.
     void alive() const noexcept;                        ///< WATCHDOG=1
-    /// How often `alive` is to be called (half of what systemd allows); empty: no watchdog.
+    /// How often `alive` is to be called at least (half of what systemd allows); empty: no
+    /// watchdog.
     [[nodiscard]] std::optional<std::chrono::microseconds> watchdog_interval() const noexcept;
     [[nodiscard]] bool enabled() const noexcept { return !socket_.empty(); }
 

@@ -21,6 +21,16 @@ std::vector<config::Finding> check_listeners(const config::Config& config) {
             const Descriptor closed(*fd);
             continue;
         }
+        if (fd.error() == boost::system::errc::address_not_available) {
+            out.push_back(
+                {.check = "listen",
+                 .status = config::Status::fail,
+                 .text =
+                     fmt::format("cannot listen on {}: {}", listen.place(), fd.error().message()),
+                 .fix = "no interface of this machine has that address (ip address): give one "
+                        "that is here, or [::] for all, in server.listen"});
+            continue;
+        }
         const bool no_right = fd.error() == boost::system::errc::permission_denied;
         out.push_back(
             {.check = "listen",

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "auth/account_store.hpp"
 #include "auth/device.hpp"
 #include "relay/geo/database.hpp"
 #include "relay/serve.hpp"
@@ -59,6 +60,20 @@ void check_device(const config::Config& config, const auth::StoredDevice& device
     }
 }
 
+void check_plans(const config::Config& config, std::vector<Finding>& out) {
+    const auto used = auth::AccountStore::stored_plans(config.server.state + "/accounts.db");
+    if (!used) return;  // That it cannot be read has been told.
+    for (const std::string& plan : *used) {
+        if (config.limits.contains(plan)) continue;
+        out.push_back({.check = "limits",
+                       .status = Status::warn,
+                       .text = fmt::format("plan {} is given to accounts, customers or credentials "
+                                           "and stands in no [limits.{}]: {} holds for them",
+                                           plan, plan, auth::default_plan),
+                       .fix = fmt::format("write [limits.{}], or give them another plan", plan)});
+    }
+}
+
 void check_devices(const config::Config& config, std::vector<Finding>& out) {
     const auto devices = auth::stored_devices(config.server.state + "/accounts.db");
     if (!devices) {
@@ -70,6 +85,7 @@ void check_devices(const config::Config& config, std::vector<Finding>& out) {
         return;
     }
     for (const auth::StoredDevice& device : *devices) check_device(config, device, out);
+    check_plans(config, out);
 }
 
 }  // namespace

@@ -210,7 +210,13 @@ void Server::look_after_alerts() {
 void Server::look_after_certificates() {
     const auto now = std::chrono::system_clock::now();
     const auto look = [&](const std::string& file, std::chrono::system_clock::time_point ends) {
-        if (ends - now >= certificate_warning) return;
+        if (ends - now >= certificate_warning) {
+            events_->emit(event::AlertRaised{.kind = "certificate_expiring",
+                                             .subject = file,
+                                             .text = file + " is good for longer again",
+                                             .resolved = true});
+            return;
+        }
         const auto left = std::chrono::duration_cast<std::chrono::hours>(ends - now).count();
         events_->emit(event::AlertRaised{
             .kind = "certificate_expiring",

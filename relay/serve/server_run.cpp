@@ -136,7 +136,7 @@ awaitable<void> Server::drain() {
     for (const auto& thread : threads_) {
         thread->post([t = thread.get(), until] {
             t->upstreams().hurry(until - last_words);
-            t->end_sessions("", shutting_down());
+            t->drain(shutting_down());
         });
     }
     asio::steady_timer timer(house_);
@@ -172,8 +172,10 @@ awaitable<void> Server::housekeeping() {
     int ticks = 0;
     auto wall = std::chrono::system_clock::now();
     auto steady = clock::now();
+    const std::chrono::microseconds every = std::min<std::chrono::microseconds>(
+        tick_every, notifier_.watchdog_interval().value_or(tick_every));
     while (!draining_.load()) {
-        tick_.expires_after(tick_every);
+        tick_.expires_after(every);
         (void)co_await tick_.async_wait(as_value);
         if (draining_.load()) co_return;
         notifier_.alive();
@@ -335,9 +337,11 @@ admin::ReloadOutcome Server::reload_on_house() {
     if (!snapshot) return fail(snapshot.error());
     if (log_moves) {
         if (const auto moved = log_->retarget(log_target(loaded.config->log.target)); !moved)
-            return fail(fmt::format("log.target: {}", moved.error().message()));
+            return fail(fmt::format("log.target: {}: {}", loaded.config->log.target.path,
+                                    moved.error().message()));
     }
     current_.set(*snapshot);
+    came_into_force(**snapshot, parts.before.get());
     warn_of_plans(**snapshot);
     const config::Config& now = *loaded.config;
     bodies_.set_limit(now.resources.body_memory);
@@ -403,7 +407,7 @@ std::vector<std::string> Server::unready() const {
     if (draining_.load()) out.emplace_back("shutting down");
     if (spool_failing_.load() || !spool_->stats().writable)
         out.emplace_back("the spool cannot be written");
-    if (!accounts_->count()) out.emplace_back("the account store cannot be read");
+    if (!accounts_->readable()) out.emplace_back("the account store cannot be read");
     return out;
 }
 

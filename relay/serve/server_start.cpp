@@ -105,6 +105,7 @@ Started Server::start() {
     auto snapshot = make_snapshot(config_, parts);
     if (!snapshot) return snapshot.error();
     current_.set(*snapshot);
+    came_into_force(**snapshot, nullptr);
     warn_of_plans(**snapshot);
     load_watch((*snapshot)->geo);
     make_services();
@@ -222,7 +223,10 @@ Started Server::bind_and_drop() {
     log.level = config_->log.level;
     if (::geteuid() == 0) log.owner = {.uid = user->user.uid, .gid = user->user.gid};
     auto writer = event::LineWriter::open(std::move(log));
-    if (!writer) return fmt::format("log.target: {}", writer.error().message());
+    if (!writer) {
+        return fmt::format("log.target: {}: {}", config_->log.target.path,
+                           writer.error().message());
+    }
     log_ = std::move(*writer);
     if (const auto dropped = process::become(user->user); !dropped) {
         return fmt::format("cannot become user {}: {}", user->user.name, dropped.error().message());

@@ -76,16 +76,17 @@ std::shared_ptr<const proto::SessionSettings> session_settings(const config::Con
 }
 
 /// A file is read anew even where nothing changed but what is in it.
-made<oauth::TokenKeysPtr> make_token_keys(const config::Config& config,
-                                          const SnapshotParts& parts) {
-    if (!config.takes_tokens()) return oauth::TokenKeysPtr();
-    oauth::TokenKeysPtr keys = parts.before ? parts.before->tokens : nullptr;
-    if (!keys || keys->settings() != config.auth.oauth)
-        keys = std::make_shared<oauth::TokenKeys>(config.auth.oauth, *parts.events);
-    if (!keys->by_url()) {
-        if (const auto read = keys->read_file(); !read) return read.error();
-    }
-    return keys;
+made<bool> make_token_keys(Snapshot& out, const config::Config& config,
+                           const SnapshotParts& parts) {
+    if (!config.takes_tokens()) return false;
+    out.tokens = parts.before ? parts.before->tokens : nullptr;
+    if (!out.tokens || out.tokens->settings() != config.auth.oauth)
+        out.tokens = std::make_shared<oauth::TokenKeys>(config.auth.oauth, *parts.events);
+    if (out.tokens->by_url()) return true;
+    auto read = out.tokens->read_file();
+    if (!read) return read.error();
+    out.token_keys = std::move(*read);
+    return true;
 }
 
 }  // namespace
@@ -141,17 +142,18 @@ boost::system::result<SnapshotPtr, std::string> make_snapshot(config::ConfigPtr 
             return fmt::format("login_guard.geoip: {} {}", geo.error().file, geo.error().text);
         out->geo = *geo;
     }
-    auto tokens = make_token_keys(*config, parts);
-    if (!tokens) return tokens.error();
-    out->tokens = *tokens;
+    if (const auto tokens = make_token_keys(*out, *config, parts); !tokens) return tokens.error();
     out->config = std::move(config);
-    if (parts.before) {
-        for (const PathPtr& old : parts.before->paths->paths) {
-            if (std::ranges::find(out->paths->paths, old) == out->paths->paths.end())
-                old->retired.store(true);
-        }
-    }
     return SnapshotPtr(std::move(out));
+}
+
+void came_into_force(const Snapshot& now, const Snapshot* before) {
+    if (now.token_keys) now.tokens->use(now.token_keys);
+    if (before == nullptr) return;
+    for (const PathPtr& old : before->paths->paths) {
+        if (std::ranges::find(now.paths->paths, old) == now.paths->paths.end())
+            old->retired.store(true);
+    }
 }
 
 }  // namespace postern::relay

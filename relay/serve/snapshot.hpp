@@ -22,9 +22,12 @@ struct SnapshotParts {
 /// What the login guard is told of a configuration.
 [[nodiscard]] policy::LoginGuard::Settings guard_settings(const config::Config& config);
 
-/// Loads certificates, makes the paths and the policy's settings. Error: a sentence that names the
-/// file and what is wrong with it.
+/// Loads certificates, makes the paths and the policy's settings; changes nothing of what is in
+/// force. Error: a sentence that names the file and what is wrong with it.
 [[nodiscard]] boost::system::result<SnapshotPtr, std::string> make_snapshot(
     config::ConfigPtr config, const SnapshotParts& parts);
+
+/// Tells what `now` shares with the snapshot `before` it (null: the first), once Current has it.
+void came_into_force(const Snapshot& now, const Snapshot* before);
 
 }  // namespace postern::relay

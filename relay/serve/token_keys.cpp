@@ -26,12 +26,14 @@ void Server::tend_token_keys() {
     key_watch_.reset();
     if (!keys || fetched) return;
     key_watch_ = std::make_unique<net::FileWatch>(house_.get_executor(), [this, keys] {
-        const auto read = keys->read_file();
+        auto read = keys->read_file();
         if (!read) {
             events_->log(event::Level::error, "oauth",
                          "the keys of tokens changed and cannot be used: " + read.error());
+            return false;
         }
-        return read.has_value();
+        keys->use(std::move(*read));
+        return true;
     });
     key_watch_->set({keys->settings().jwks.file});
 }

@@ -73,6 +73,8 @@ void NetworkThread::serve(net::Accepted accepted) {
 
 awaitable<void> NetworkThread::run_session(net::Accepted accepted) {
     SessionDriver session(*services_, lane_, std::move(accepted));
+    // Its socket was on its way here when the others were told.
+    if (goodbye_) session.end(*goodbye_);
     co_await session.run();
 }
 
@@ -104,6 +106,11 @@ void NetworkThread::end_sessions(const std::string& account, const proto::Reply&
             session->revoke(reply);
         }
     }
+}
+
+void NetworkThread::drain(const proto::Reply& reply) {
+    goodbye_ = reply;
+    end_sessions("", reply);
 }
 
 void NetworkThread::recheck_sessions(const std::string& account, const proto::Reply& reply) {

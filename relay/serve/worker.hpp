@@ -45,6 +45,8 @@ class NetworkThread {
     void end_sessions(const std::string& account, const proto::Reply& reply);
     /// Ends those sessions of an account whose login does not stand any more.
     void recheck_sessions(const std::string& account, const proto::Reply& reply);
+    /// Ends all of them, and those whose sockets are still on their way here.
+    void drain(const proto::Reply& reply);
     void abort_sessions();
     /// Asks the thread whether it still has sessions or tasks; quiet() says so once it has
     /// answered. Any thread.
@@ -77,6 +79,7 @@ class NetworkThread {
     Services* services_ = nullptr;
     asio::steady_timer ticker_;
     bool finishing_ = false;
+    std::optional<proto::Reply> goodbye_;  ///< Set: we are shutting down.
     std::atomic<bool> quiet_{false};
     std::thread thread_;
 };

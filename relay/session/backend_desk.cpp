@@ -15,6 +15,19 @@ constexpr std::size_t longest_queue = 256;
 /// question shall not raise an alert for each.
 constexpr std::chrono::seconds settled_for{5};
 
+/// An exception is a bug of ours, or no memory: it ends one login, never the process.
+auth::StepResult step_safely(auth::Exchange& exchange,
+                             const std::optional<proto::Secret>& response) {
+    try {
+        return exchange.step(response);
+    } catch (const std::exception& error) {
+        auth::Failure failure;
+        failure.kind = auth::Failure::Kind::unavailable;
+        failure.detail = error.what();
+        return failure;
+    }
+}
+
 }  // namespace
 
 /// A session's wait for one answer. `over` is whoever comes first: the answer, or the session that
@@ -71,7 +84,7 @@ awaitable<BackendDesk::Answer> BackendDesk::step(std::shared_ptr<auth::Exchange>
                response = std::move(response)]() mutable {
         waiting->since = clock::now();
         waiting->begun.store(true);
-        auth::StepResult said = exchange->step(response);
+        auth::StepResult said = step_safely(*exchange, response);
         const bool late = waiting->over.exchange(true);
         answered(late, exchange->heard_elsewhere(), said);
         // Where nobody waits the thread that did may have ended.

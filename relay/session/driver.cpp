@@ -203,7 +203,7 @@ awaitable<void> SessionDriver::converse() {
 awaitable<void> SessionDriver::read(Session::Read what) {
     drain_notes();
     if (ending_) {
-        proto::Reply reply = *std::exchange(ending_, std::nullopt);
+        proto::Reply reply = std::move(*std::exchange(ending_, nullptr));
         // An account that may send no more does not finish what it is sending.
         if (revoked_) {
             machine_->cut_off(std::move(reply));
@@ -311,12 +311,12 @@ awaitable<void> SessionDriver::write() {
 
 awaitable<void> SessionDriver::start_tls(net::TlsStart start) {
     stream_.set_deadline(handshake_patience);
-    mechanisms_ = snapshot_->config->mechanisms_of(snapshot_->config->server.listen[listener_]);
-    const auto external = std::ranges::find(mechanisms_, "EXTERNAL");
+    const auto& configured =
+        snapshot_->config->mechanisms_of(snapshot_->config->server.listen[listener_]);
+    const bool external = std::ranges::find(configured, "EXTERNAL") != configured.end();
     const error_code error = co_await stream_.start_tls_server(
         snapshot_->tls, start,
-        external != mechanisms_.end() ? net::ClientCertificates::asked_for
-                                      : net::ClientCertificates::left_out);
+        external ? net::ClientCertificates::asked_for : net::ClientCertificates::left_out);
     if (error) {
         services_.events.emit(event::TlsHandshake{.version = "", .result = "failed"});
         end_reason_ = "TLS: " + error.message();
@@ -329,8 +329,9 @@ awaitable<void> SessionDriver::start_tls(net::TlsStart start) {
         event::TlsHandshake{.version = info.version, .result = info.resumed ? "resumed" : "ok"});
     // Every TLS connection has the hash of our certificate to bind to, so -PLUS can always be
     // served; EXTERNAL only to those who have shown what could prove something.
-    if (external != mechanisms_.end()) {
-        certificate_ = stream_.client_certificate();
+    if (external) {
+        if (auto shown = stream_.client_certificate())
+            certificate_ = std::make_unique<auth::ClientCertificate>(std::move(*shown));
         using Validity = auth::ClientCertificate::Validity;
         if (certificate_ && certificate_->validity != Validity::good) {
             services_.events.log(
@@ -340,10 +341,18 @@ awaitable<void> SessionDriver::start_tls(net::TlsStart start) {
                                                                         : "is not valid yet"));
             certificate_.reset();
         }
-        if (!certificate_) mechanisms_.erase(external);
     }
-    scram_withheld_ = withholds_scram(snapshot_->config->auth, services_.accounts, mechanisms_);
-    machine_->tls_started(scram_withheld_ ? without_scram(mechanisms_) : mechanisms_);
+    std::vector<std::string> own = own_mechanisms();
+    scram_withheld_ = withholds_scram(snapshot_->config->auth, services_.accounts, own);
+    machine_->tls_started(scram_withheld_ ? without_scram(own) : std::move(own));
+}
+
+/// Of this connection, once it has TLS; EHLO may name fewer.
+std::vector<std::string> SessionDriver::own_mechanisms() const {
+    std::vector<std::string> out =
+        snapshot_->config->mechanisms_of(snapshot_->config->server.listen[listener_]);
+    if (!certificate_) std::erase(out, "EXTERNAL");
+    return out;
 }
 
 /// False: the session is to end.
@@ -366,10 +375,11 @@ void SessionDriver::offer() {
 
 /// Accounts come and change while a connection lasts.
 void SessionDriver::offer_mechanisms() {
-    if (mechanisms_.empty()) return;
-    const bool withheld = withholds_scram(snapshot_->config->auth, services_.accounts, mechanisms_);
+    if (!tls_version_) return;
+    std::vector<std::string> own = own_mechanisms();
+    const bool withheld = withholds_scram(snapshot_->config->auth, services_.accounts, own);
     if (withheld == std::exchange(scram_withheld_, withheld)) return;
-    machine_->change_mechanisms(withheld ? without_scram(mechanisms_) : mechanisms_);
+    machine_->change_mechanisms(withheld ? without_scram(own) : std::move(own));
 }
 
 void SessionDriver::drain_notes() {
@@ -386,16 +396,16 @@ void SessionDriver::drain_notes() {
                             .account = account_name_,
                             .customer = account_ ? account_->customer : "",
                             .source = source_,
-                            .mail_from = refusal_ ? refused_from_ : envelope.sender_text(),
-                            .rcpt = refusal_ ? refused_rcpt_ : "",
+                            .mail_from = refusal_ ? refusal_->mail_from : envelope.sender_text(),
+                            .rcpt = refusal_ ? refusal_->rcpt : "",
                             .command = std::string(note.command),
                             .rule = "syntax",
                             .text = std::move(note.text),
                             .enhanced = std::move(note.enhanced),
                             .code = note.code};
         if (refusal_) {
-            told.rule = std::string(refusal_->rule);
-            told.rules = std::move(refusal_->rules);
+            told.rule = std::string(refusal_->verdict.rule);
+            told.rules = std::move(refusal_->verdict.rules);
             refusal_.reset();
         }
         services_.events.emit(std::move(told));
@@ -418,7 +428,7 @@ void SessionDriver::recheck(proto::Reply reply) {
 void SessionDriver::end(proto::Reply reply) {
     if (ending_) return;
     end_reason_ = reply.text;
-    ending_ = std::move(reply);
+    ending_ = std::make_unique<proto::Reply>(std::move(reply));
     pause_.cancel();
     stream_.interrupt();
 }

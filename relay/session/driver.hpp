@@ -54,6 +54,7 @@ class SessionDriver {
     void drain_notes();
     void offer();
     void offer_mechanisms();
+    [[nodiscard]] std::vector<std::string> own_mechanisms() const;
 
     // login.cpp: who are you
     [[nodiscard]] awaitable<void> authenticate(proto::Session::Auth what);
@@ -103,9 +104,9 @@ class SessionDriver {
     std::string source_;
     std::string client_ip_;
     std::optional<proto::Session> machine_;
-    std::vector<std::string> mechanisms_;  ///< Of this connection; EHLO may name fewer.
     bool scram_withheld_ = false;
-    std::optional<auth::ClientCertificate> certificate_;  ///< As shown, where it may log in.
+    /// As shown, where it may log in.
+    std::unique_ptr<const auth::ClientCertificate> certificate_;
     std::optional<std::string> tls_version_;
 
     net::BlockPtr block_;  ///< Being read into; shared with the body's slices.
@@ -125,7 +126,7 @@ class SessionDriver {
     std::shared_ptr<auth::Exchange>
         exchange_;  ///< Shared with a question to another back-end that may outlive the session.
     std::string_view unanswered_ = "overload";  ///< Why the last step came to nothing.
-    std::optional<proto::Reply>
+    std::unique_ptr<proto::Reply>
         farewell_;  ///< Of an AUTH that has failed: waits for the client's word to the challenge.
     std::string mechanism_;
     SteadyTime check_began_;  ///< Of the login that is being judged.
@@ -143,12 +144,15 @@ class SessionDriver {
     std::uint64_t account_generation_ = 0;
 
     std::unique_ptr<Transaction> transaction_;
-    std::optional<policy::Verdict>
-        refusal_;  ///< What policy said to the command whose reply comes next.
-    std::string refused_from_, refused_rcpt_;  ///< Of that command.
+    /// What policy said to the command whose reply comes next.
+    struct Refusal {
+        policy::Verdict verdict;
+        std::string mail_from, rcpt;
+    };
+    std::unique_ptr<Refusal> refusal_;  ///< Few sessions have one: thousands may be idle.
     policy::LoginGuard::Place penalty_place_;
 
-    std::optional<proto::Reply> ending_;
+    std::unique_ptr<proto::Reply> ending_;
     asio::steady_timer pause_;
     bool aborted_ = false;
     bool revoked_ = false;

@@ -36,7 +36,7 @@ auth::AuthPool::Priority priority_of(policy::LoginGuard::Trust trust) {
 
 awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
     // It has failed already, and was counted: whatever the client answers to being told why.
-    if (auto said = std::exchange(farewell_, std::nullopt); said && what.mechanism.empty()) {
+    if (auto said = std::exchange(farewell_, nullptr); said && what.mechanism.empty()) {
         machine_->auth_failed(std::move(*said));
         co_return;
     }
@@ -58,7 +58,7 @@ awaitable<void> SessionDriver::authenticate(proto::Session::Auth what) {
         }
         context.offered = machine_->mechanisms();
         if (snapshot_->tokens) context.tokens = snapshot_->tokens->authority();
-        context.certificate = certificate_;
+        if (certificate_) context.certificate = *certificate_;
         exchange_ = services_.sasl.begin(std::move(context));
     }
     if (!exchange_) {
@@ -149,11 +149,12 @@ awaitable<bool> SessionDriver::have_keys(const std::optional<proto::Secret>& res
 }
 
 /// Does work that blocks on the auth pool. False: the pool is full, or it took too long; the work
-/// was not begun.
+/// was not begun. What `work` throws is thrown here.
 awaitable<bool> SessionDriver::on_auth_pool(auth::AuthPool::Priority priority,
                                             std::function<void()> work) {
     const asio::any_io_executor home = co_await asio::this_coro::executor;
     bool done = false;
+    std::exception_ptr failure;
     auto start = [&](auto handler) {
         // The two ends of the job share the one way home.
         auto resume = std::make_shared<decltype(handler)>(std::move(handler));
@@ -164,9 +165,13 @@ awaitable<bool> SessionDriver::on_auth_pool(auth::AuthPool::Priority priority,
         auth::AuthPool::Job job;
         job.deadline = clock::now() + pool_patience;
         job.priority = priority;
-        job.run = [&work, &done, back] {
-            work();
-            done = true;
+        job.run = [&work, &done, &failure, back] {
+            try {
+                work();
+                done = true;
+            } catch (...) {
+                failure = std::current_exception();
+            }
             back();
         };
         job.expired = back;
@@ -174,6 +179,7 @@ awaitable<bool> SessionDriver::on_auth_pool(auth::AuthPool::Priority priority,
     };
     co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(std::move(start),
                                                                           asio::use_awaitable);
+    if (failure) std::rethrow_exception(failure);
     co_return done;
 }
 

@@ -48,6 +48,7 @@ awaitable<void> SessionDriver::logged_in(auth::Success success) {
         // The proof may have been right for a password that is none any more.
         if (!auth::stands(identity, account_.get())) {
             attempt_ = {};
+            tell_login(false, "failed", nullptr);
             account_name_.clear();
             machine_->auth_failed(wrong_credentials(true));
             co_return;
@@ -154,6 +155,8 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
     }
     const std::optional<std::uint64_t> hash = number_of(failure.secret_hash);
     auto answer = attempt_.failed(hash, login_failures_, clock::now(), label);
+    // A name that is nobody's has no owner to be told.
+    if (!failure.known) answer.counts.account.clear();
     services_.attacks.saw(answer.counts);
     ++login_failures_;
     tell_login(false, answer.delay.count() > 0 ? "delayed" : "failed", &failure);
@@ -176,7 +179,7 @@ awaitable<void> SessionDriver::login_failed(auth::Failure failure) {
     if (answer.close_after) end_reason_ = "failed logins";
     attempt_ = {};
     if (!failure.challenge.empty() && !answer.close_after) {
-        farewell_ = wrong_credentials(false);
+        farewell_ = std::make_unique<proto::Reply>(wrong_credentials(false));
         machine_->auth_challenge(failure.challenge);
         co_return;
     }

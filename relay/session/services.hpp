@@ -46,6 +46,7 @@ struct Snapshot {
     net::TlsServerPtr tls;
     PathSetPtr paths;
     oauth::TokenKeysPtr tokens;  ///< Null: OAUTHBEARER and XOAUTH2 are not offered.
+    auth::KeySetPtr token_keys;  ///< What their file held when this was made; null: no file.
     geo::DatabasePtr geo;        ///< Null: none is configured.
 
     [[nodiscard]] const std::shared_ptr<const proto::SessionSettings>& settings_of(

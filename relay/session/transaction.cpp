@@ -48,6 +48,12 @@ proto::Reply no_room() {
     return {452, "4.3.1", "no room for another message now, try again later", false};
 }
 
+policy::Verdict may_not_send() {
+    return {.kind = policy::VerdictKind::refuse,
+            .rule = "suspended",
+            .reply = {550, "5.7.1", "this account may not send", false}};
+}
+
 std::string_view tls_text(const std::optional<std::string>& version) {
     return version ? std::string_view(*version) : std::string_view{};
 }
@@ -103,7 +109,9 @@ awaitable<void> SessionDriver::judge(Stage stage) {
         if (!co_await enter_as_device()) co_return;
         begin_transaction();
         if (!co_await may_still_send()) {
-            machine_->refuse({550, "5.7.1", "this account may not send", false});
+            const policy::Verdict verdict = may_not_send();
+            remember_refusal(stage, verdict);
+            machine_->refuse(verdict.reply);
             co_return;
         }
         const std::uint64_t declared = machine_->envelope().declared_size;
@@ -122,9 +130,7 @@ awaitable<void> SessionDriver::judge(Stage stage) {
         t.data_ended = clock::now();
         if (!co_await may_still_send()) {
             t.judged = true;
-            policy::Verdict verdict{.kind = policy::VerdictKind::refuse,
-                                    .rule = "suspended",
-                                    .reply = {550, "5.7.1", "this account may not send", false}};
+            const policy::Verdict verdict = may_not_send();
             t.header.finish();
             if (account_) tell_message(verdict);
             tell_refused(verdict);
@@ -223,9 +229,9 @@ void SessionDriver::tell_refused(const policy::Verdict& verdict) {
 
 void SessionDriver::remember_refusal(Stage stage, policy::Verdict verdict) {
     const proto::Envelope& envelope = machine_->envelope();
-    refused_from_ = envelope.sender_text();
-    refused_rcpt_ = stage == Stage::rcpt ? envelope.recipients.back().address.text() : "";
-    refusal_ = std::move(verdict);
+    refusal_ = std::make_unique<Refusal>(
+        std::move(verdict), envelope.sender_text(),
+        stage == Stage::rcpt ? envelope.recipients.back().address.text() : "");
 }
 
 void SessionDriver::take_chunk(const proto::Session::BodyChunk& chunk) {

@@ -84,7 +84,6 @@ void Breaker::open(SteadyTime now, std::string_view error) {
         probe_delay_ = std::min(probe_delay_ * 2, last_probe);
     } else {
         probe_delay_ = first_probe;
-        since_ = now;
     }
     state_ = State::open;
     probe_at_ = now + probe_delay_;

@@ -42,7 +42,6 @@ class Breaker {
     }
     [[nodiscard]] State state() const noexcept { return state_; }
     [[nodiscard]] SteadyTime probe_at() const noexcept { return probe_at_; }
-    [[nodiscard]] SteadyTime since() const noexcept { return since_; }
     [[nodiscard]] const std::string& error() const noexcept { return error_; }
 
     static constexpr std::chrono::seconds first_probe{5};
@@ -60,7 +59,6 @@ class Breaker {
     int row_ = 0;
     std::chrono::seconds probe_delay_ = first_probe;
     SteadyTime probe_at_;
-    SteadyTime since_;
     SteadyTime ramp_start_;
     std::string error_;
     std::vector<std::string> unanswered_;

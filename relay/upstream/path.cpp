@@ -139,12 +139,6 @@ void Path::probed(SteadyTime now, bool good, std::string_view error) {
     }
 }
 
-std::optional<SteadyTime> Path::next_probe() {
-    const std::lock_guard lock(mutex_);
-    if (probing_ || breaker_.state() != Breaker::State::open) return std::nullopt;
-    return breaker_.probe_at();
-}
-
 void Path::met(const proto::UpstreamOffer& offer) {
     const std::lock_guard lock(mutex_);
     offer_ = offer;

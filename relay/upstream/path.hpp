@@ -87,7 +87,6 @@ class Path {
     /// A synthetic probe is due and nobody else makes it: the caller must, and tell probed().
     [[nodiscard]] bool claim_probe(SteadyTime now);
     void probed(SteadyTime now, bool good, std::string_view error);
-    [[nodiscard]] std::optional<SteadyTime> next_probe();
 
     void met(const proto::UpstreamOffer& offer);
     /// Of the last EHLO; unset: not yet met, counts as offering all.

@@ -90,6 +90,37 @@ def test_mail_that_waits_for_an_upstream_is_queued_at_sigterm(place: Place) -> N
     sink.wait_for_mails(1, 90)
 
 
+def test_queued_mail_whose_dot_has_gone_at_sigterm_stays_with_its_path(place: Place) -> None:
+    primary, fallback = place.sink("primary").start("dot:hang"), place.sink("fallback").start()
+    relay = place.relay({"delivery": {"mode": "spool", "retry": {"first": "1s", "factor": 1.0, "max": "1s",
+                                                                 "jitter": 0.0}},
+                         "upstream": [upstream(primary), upstream(fallback, role="fallback")]})
+    relay.add_account()
+    relay.start()
+    with relay.logged_in() as client:
+        assert client.submit("ann@example.net", ["bob@example.org"], a_message(subject="doubt")).code == 250
+    wait_for("it is on its way", lambda: [entry["state"] for entry in relay.queue()] == ["active"], 20)
+    time.sleep(0.5)
+    relay.stop()
+    relay.start()
+    [entry] = relay.queue()
+    assert entry["upstream"] == "primary"
+    assert [told["upstream"] for told in relay.events("delivery") if told["result"] == "in_doubt"] == ["primary"]
+    primary.restart()
+    wait_for("an empty queue", lambda: relay.queue() == [], 90)
+    assert len(primary.mails()) == 1 and fallback.mails() == []
+
+
+def test_a_connection_to_the_admin_socket_that_stays_open_does_not_disturb_the_end(place: Place) -> None:
+    relay, _ = place.pair()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as idle:
+        idle.settimeout(10)
+        idle.connect(str(relay.socket_path))
+        idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle.recv(4096).startswith(b"HTTP/1.1 200")
+        relay.stop()
+
+
 def test_sigint_drains_too(place: Place) -> None:
     relay, _ = place.pair()
     relay.program.signal(signal.SIGINT)

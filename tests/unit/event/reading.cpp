@@ -305,3 +305,36 @@ TEST_CASE("a trace takes events of odd types without harm") {
     }
     REQUIRE(fold.result());
 }
+
+TEST_CASE("a refused message hides no accepted one of the same Message-ID") {
+    const Kept kept;
+    auto refused = message();
+    refused.ref = other_ref;
+    refused.outcome = "refused";
+    kept.file("2026-03-02.1.jsonl", line(message()));
+    kept.file("2026-03-03.1.jsonl", line(refused, noon + std::chrono::days(1)));
+    CHECK((*trace(kept.path(), "<m1@example.net>"))["ref"] == ref);
+    const Kept alone;
+    alone.file("2026-03-03.1.jsonl", line(refused, noon + std::chrono::days(1)));
+    CHECK((*trace(alone.path(), "<m1@example.net>"))["ref"] == other_ref);
+}
+
+TEST_CASE("a trace lists so many refused recipients and counts the others") {
+    TraceFold fold(ref);
+    Attempt attempt;
+    attempt.ref = ref;
+    attempt.command = "RCPT";
+    attempt.code = 451;
+    for (int i = 0; i < 1100; ++i) {
+        attempt.rcpt = std::to_string(i) + "@example.org";
+        fold.add(json::parse(line(attempt)));
+    }
+    const auto traced = fold.result();
+    REQUIRE(traced);
+    CHECK((*traced)["rcpts"].size() == 1000);
+    CHECK((*traced)["refused_more"] == 100);
+    // One that is listed is not counted again.
+    attempt.rcpt = "7@example.org";
+    fold.add(json::parse(line(attempt)));
+    CHECK((*fold.result())["refused_more"] == 100);
+}

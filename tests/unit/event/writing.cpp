@@ -381,14 +381,6 @@ TEST_CASE("journald gets a datagram a line with its priority") {
         LineWriter::open({.target = {LogTarget::Kind::journald, folder / "none"}}).has_value());
 }
 
-TEST_CASE("log targets are read by their names") {
-    CHECK(parse_log_target("stdout")->kind == LogTarget::Kind::stdout_stream);
-    CHECK(parse_log_target("journald")->kind == LogTarget::Kind::journald);
-    CHECK(parse_log_target("file:/var/log/postern.log")->path == "/var/log/postern.log");
-    for (const auto* text : {"", "file:", "file:relative", "syslog", "STDOUT"})
-        CHECK_FALSE(parse_log_target(text).has_value());
-}
-
 TEST_CASE("alerts are told once an hour by whoever emits them") {
     const Folder folder;
     auto journal = open_journal(folder);

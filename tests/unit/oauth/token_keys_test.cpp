@@ -154,7 +154,10 @@ TEST_CASE("a file is read whole or not at all, and is as fresh as it can be") {
     CHECK(keys.read_file().error() ==
           "auth.oauth.jwks: " + path.string() + ": No such file or directory");
     std::ofstream(path) << one_key;
-    CHECK(keys.read_file().has_value());
+    const auto read = keys.read_file();
+    REQUIRE(read.has_value());
+    CHECK_FALSE(keys.authority()->keys());
+    keys.use(*read);
     REQUIRE(keys.authority()->keys());
     CHECK(keys.ask(start, nullptr) == Asked::settled);
     std::ofstream(path) << "{";

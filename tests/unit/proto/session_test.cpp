@@ -439,8 +439,12 @@ TEST_CASE("errors are counted between accepted messages") {
 
     auto refused = SessionDriver::logged_in();
     refused.feed("MAIL FROM:<ann@example.net>\r\n", 4096);
-    for (int i = 0; i < 30; ++i) refused.feed("RCPT TO:<nobody>\r\n", 4096);
+    for (int i = 0; i < 999; ++i) refused.feed("RCPT TO:<nobody>\r\n", 4096);
     CHECK(refused.open);
+    refused.said.clear();
+    refused.feed("RCPT TO:<nobody>\r\nNOOP\r\n", 4096);
+    CHECK(refused.said == "421 4.7.0 too many errors\r\n");
+    CHECK_FALSE(refused.open);
 }
 
 TEST_CASE("notes tell of each reply") {
