@@ -166,7 +166,7 @@ awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEn
                 // Only this path may have it: it goes nowhere else.
                 entry.upstream = path->name();
                 tell_results(entry.ref, entry.dsn ? entry.id : entry.ref, entry.envelope,
-                             {.how = How::in_doubt}, *path, needs.size);
+                             {.how = How::in_doubt}, *path, trial.needs.size);
                 tally.lost(path->name());
                 trial.attempted = true;
             }

@@ -149,6 +149,7 @@ boost::system::result<SnapshotPtr, std::string> make_snapshot(config::ConfigPtr 
 
 void came_into_force(const Snapshot& now, const Snapshot* before) {
     if (now.token_keys) now.tokens->use(now.token_keys);
+    for (const PathPtr& path : now.paths->paths) path->in_force();
     if (before == nullptr) return;
     for (const PathPtr& old : before->paths->paths) {
         if (std::ranges::find(now.paths->paths, old) == now.paths->paths.end())

@@ -8,10 +8,16 @@ Path::Path(PathSettings settings, event::Stream& events)
     : settings_(std::move(settings)),
       events_(events),
       bears_(static_cast<int>(settings_.upstream.concurrency)) {
-    if (!settings_.memory) settings_.memory = std::make_shared<PathMemory>();
+    if (!settings_.memory) {
+        settings_.memory = std::make_shared<PathMemory>();
+        in_force();
+    }
     if (!settings_.traffic)
         settings_.traffic = std::make_shared<Traffic>(std::chrono::system_clock::now());
-    settings_.memory->set_rate(settings_.upstream.rate);
+}
+
+void Path::in_force() {
+    memory().set_rate(settings_.upstream.rate);
 }
 
 config::UpstreamRole Path::role(SteadyTime now) const {

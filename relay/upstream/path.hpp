@@ -37,6 +37,9 @@ class Path {
 
     [[nodiscard]] const PathSettings& settings() const noexcept { return settings_; }
     [[nodiscard]] const std::string& name() const noexcept { return settings_.upstream.name; }
+    /// Its configuration is in force from now on: its rate holds for what it shares with the path
+    /// before.
+    void in_force();
     [[nodiscard]] PathMemory& memory() const noexcept { return *settings_.memory; }
     [[nodiscard]] Traffic& traffic() const noexcept { return *settings_.traffic; }
     /// As it counts now: what is promoted is a primary.
