@@ -159,6 +159,18 @@ bool says(std::string_view text, std::string_view word) noexcept {
     return false;
 }
 
+/// Letters' case aside; `needle` as the operator wrote it.
+bool holds(std::string_view lower, std::string_view needle) noexcept {
+    const auto found =
+        std::ranges::search(lower, needle, [](char a, char b) { return a == ascii_lower(b); });
+    return !found.empty() || needle.empty();
+}
+
+bool names(const PathReply& named, const Reply& reply, std::string_view lower) noexcept {
+    return named.code == reply.code &&
+           (named.enhanced.empty() || named.enhanced == reply.enhanced) && holds(lower, named.text);
+}
+
 bool asks_for_login(int code) noexcept {
     return code == 530 || code == 535 || code == 538;
 }
@@ -177,46 +189,56 @@ std::string_view name(Judges judges) noexcept {
     return judges == Judges::message ? "message" : "path";
 }
 
-bool is_path_trouble(const Reply& reply) noexcept {
+bool is_path_trouble(const Reply& reply, PathReplies more) noexcept {
     if (reply.code < 400) return false;
     if (asks_for_login(reply.code)) return true;
-    if (names_recipient_or_content(reply.enhanced)) return false;
     std::array<char, 512> lower{};
     const std::string_view seen = std::string_view(reply.text).substr(0, lower.size());
     std::ranges::transform(seen, lower.begin(), ascii_lower);
     const std::string_view whole(lower.data(), seen.size());
-    const auto in_whole = [whole](std::string_view word) { return whole.contains(word); };
-    if (std::ranges::any_of(of_the_message, in_whole)) return false;
     std::array<char, 512> own{};
     const std::string_view text = without_addresses(whole, own);
+    // What the operator knows of this upstream goes before what is known of all.
+    if (std::ranges::any_of(more, [&](const PathReply& one) { return names(one, reply, text); }))
+        return true;
+    if (names_recipient_or_content(reply.enhanced)) return false;
+    const auto in_whole = [whole](std::string_view word) { return whole.contains(word); };
+    if (std::ranges::any_of(of_the_message, in_whole)) return false;
     const auto has = [text](std::string_view word) { return says(text, word); };
     return std::ranges::any_of(
         of_the_path, [&](const VerbRow& row) { return std::ranges::all_of(row.words, has); });
 }
 
-Judges judges(UpstreamStage stage, const Reply& reply) noexcept {
-    if (!in_transaction(stage) || reply.transient() || is_path_trouble(reply)) return Judges::path;
+bool asks_for_less(UpstreamStage stage, const Reply& reply) noexcept {
+    if (reply.code == 421) return true;
+    return stage != UpstreamStage::rcpt && stage != UpstreamStage::dot && reply.transient() &&
+           reply.enhanced.starts_with("4.7.");
+}
+
+Judges judges(UpstreamStage stage, const Reply& reply, PathReplies more) noexcept {
+    if (!in_transaction(stage) || reply.transient() || is_path_trouble(reply, more))
+        return Judges::path;
     return Judges::message;
 }
 
-BreakerEffect breaker_effect(UpstreamStage stage, const Reply& reply) noexcept {
+BreakerEffect breaker_effect(UpstreamStage stage, const Reply& reply, PathReplies more) noexcept {
     if (reply.positive() || stage == UpstreamStage::quit) return BreakerEffect::none;
     if (before_mail(stage)) {
-        return reply.permanent() || is_path_trouble(reply) ? BreakerEffect::opens
-                                                           : BreakerEffect::counts;
+        return reply.permanent() || is_path_trouble(reply, more) ? BreakerEffect::opens
+                                                                 : BreakerEffect::counts;
     }
-    if (is_path_trouble(reply)) return BreakerEffect::opens;
+    if (is_path_trouble(reply, more)) return BreakerEffect::opens;
     if (!in_transaction(stage)) return BreakerEffect::counts;
     return reply.code == 421 && stage != UpstreamStage::dot ? BreakerEffect::counts
                                                             : BreakerEffect::none;
 }
 
-BreakerEffect breaker_effect(const ClientSession::Failed& failed) noexcept {
+BreakerEffect breaker_effect(const ClientSession::Failed& failed, PathReplies more) noexcept {
     using Kind = ClientSession::Failed::Kind;
     if (failed.dot_sent) return BreakerEffect::doubt;
     switch (failed.kind) {
         case Kind::refused:
-            return breaker_effect(failed.stage, failed.reply);
+            return breaker_effect(failed.stage, failed.reply, more);
         case Kind::no_tls:
         case Kind::no_auth:
             return BreakerEffect::opens;

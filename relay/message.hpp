@@ -20,6 +20,7 @@ struct Message {
     std::string account;
     std::string customer;  ///< Empty: none.
     std::string source;    ///< The address it came from.
+    std::string plan;
     proto::Envelope envelope;
     std::chrono::system_clock::time_point received;
     std::string prefix;  ///< Fields put on top, CRLF ended.

@@ -14,6 +14,7 @@
 
 #include "policy/decide.hpp"
 #include "policy/login_guard.hpp"
+#include "relay/admin/upstreams.hpp"
 #include "relay/backup/backup.hpp"
 #include "relay/spool/spool.hpp"
 
@@ -118,7 +119,7 @@ struct Ports {
                                 const std::function<void(const EntryInfo&)>& dropped)>
         drop_with_dsn;
     /// The names of the upstreams; empty function: there are none.
-    std::function<std::vector<std::string>()> upstreams;
+    std::function<std::vector<std::string>()> upstream_names;
     /// How long a message's life may be looked up; empty: as long as the journal has it.
     std::function<std::chrono::milliseconds()> trace_retention;
     std::function<std::chrono::system_clock::time_point()> now = &std::chrono::system_clock::now;
@@ -127,6 +128,7 @@ struct Ports {
     /// Makes a backup in that folder; what the client is told. Blocks, for hours where the journal
     /// is long.
     std::function<relay::backup::Outcome(const std::string& to)> backup;
+    UpstreamDesk upstreams;
     std::shared_ptr<ImportDesk> imports;  ///< Null: the API makes one.
     std::function<bool()> stopping;       ///< The process ends; empty: it does not.
 };

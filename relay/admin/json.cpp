@@ -68,7 +68,9 @@ std::optional<system_clock::time_point> rfc3339(std::string_view text) {
            std::chrono::microseconds(micros);
 }
 
-std::optional<std::chrono::seconds> age(std::string_view text) {
+}  // namespace
+
+std::optional<std::chrono::seconds> parse_age(std::string_view text) {
     if (text.size() < 2 || text.front() < '0' || text.front() > '9') return std::nullopt;
     std::uint32_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -86,8 +88,6 @@ std::optional<std::chrono::seconds> age(std::string_view text) {
             return std::nullopt;
     }
 }
-
-}  // namespace
 
 std::string dump(const Json& value) {
     return value.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -108,7 +108,7 @@ Json text_or_null(std::string_view text) {
 std::optional<system_clock::time_point> parse_time(std::string_view text,
                                                    system_clock::time_point now) {
     if (const auto t = rfc3339(text)) return t;
-    if (const auto before = age(text)) return now - *before;
+    if (const auto before = parse_age(text)) return now - *before;
     return std::nullopt;
 }
 

@@ -28,6 +28,9 @@ using Json = nlohmann::ordered_json;
 [[nodiscard]] std::optional<std::chrono::system_clock::time_point> parse_time(
     std::string_view text, std::chrono::system_clock::time_point now);
 
+/// "2h", "30m", "7d", "45s".
+[[nodiscard]] std::optional<std::chrono::seconds> parse_age(std::string_view text);
+
 /// A value, or the problem that the client is told.
 template <typename T>
 using Checked = boost::system::result<T, Problem>;

@@ -51,6 +51,18 @@ std::vector<std::string> device_listeners(const Config& config) {
     return out;
 }
 
+std::string_view name(UpstreamRole role) noexcept {
+    switch (role) {
+        case UpstreamRole::primary:
+            return "primary";
+        case UpstreamRole::fallback:
+            return "fallback";
+        case UpstreamRole::standby:
+            break;
+    }
+    return "standby";
+}
+
 bool may_go_plain(const Upstream& upstream, std::string_view peer_address) {
     return upstream.insecure || is_private(peer_address);
 }

@@ -12,6 +12,8 @@
 
 #include "policy/decide.hpp"
 #include "policy/rule.hpp"
+#include "policy/window.hpp"
+#include "proto/classify.hpp"
 #include "proto/secret.hpp"
 #include "relay/config/network.hpp"
 #include "relay/event/event.hpp"
@@ -199,7 +201,8 @@ struct Spool {
     std::uint64_t reserve = 64ULL << 20U;  ///< Octets
 };
 
-enum class UpstreamRole : std::uint8_t { primary, fallback };
+enum class UpstreamRole : std::uint8_t { primary, fallback, standby };
+[[nodiscard]] std::string_view name(UpstreamRole role) noexcept;
 enum class UpstreamTls : std::uint8_t { verify, none };
 
 /// "smtp.provider.example:587", "192.0.2.1", "[2001:db8::1]:465"
@@ -224,6 +227,25 @@ struct Upstream {
     std::string
         password_file;  ///< Where `password` came from; empty: it stood in the configuration.
     std::uint32_t concurrency = 20;
+    std::uint32_t weight = 1;          ///< Within the role.
+    std::vector<policy::Window> rate;  ///< Of messages; empty: no limit.
+    std::uint32_t messages_per_connection = 100;
+    std::string source_address;  ///< An IP literal; empty: the system's choice.
+    bool by_default = true;      ///< Key `default`. False: routed mail only.
+    std::vector<proto::PathReply> path_replies;
+    // Of a standby.
+    double warm_share = 0.01;  ///< Of the day's mail, 0 to 1.
+    std::uint32_t warm_per_day = 200;
+    double warm_cap = 0.10;  ///< Of the day's mail, 0 to 1.
+};
+
+/// Where the mail goes that fits all of it; of each list one is enough, and an empty list fits
+/// everything.
+struct Route {
+    std::vector<std::string> sender_domains{};  ///< A-labels, lower case.
+    std::vector<std::string> customers{};
+    std::vector<std::string> plans{};
+    std::vector<std::string> upstreams{};  ///< Their names; at least one.
 };
 
 using policy::Mode;
@@ -265,6 +287,7 @@ struct Config {
     Delivery delivery;
     Spool spool;
     std::vector<Upstream> upstream;  ///< At least one, in the file's order.
+    std::vector<Route> route;        ///< The first that fits a message is its own.
     /// By plan; "transactional" and "device" are always there. What another plan does not name it
     /// has as transactional is documented.
     std::map<std::string, policy::PlanLimits, std::less<>> limits{

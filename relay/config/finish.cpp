@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <set>
 
 #include "relay/config/backend.hpp"
 #include "relay/config/names.hpp"
+#include "relay/config/routes.hpp"
 
 namespace postern::relay::config {
 namespace {
@@ -230,14 +232,12 @@ class Finish {
                   "the list is empty; write at least one, with an address like "
                   "\"smtp.provider.example:587\"");
         }
-        std::size_t primaries = 0;
-        std::size_t fallbacks = 0;
+        std::map<UpstreamRole, std::size_t> numbers;
         for (std::size_t i = 0; i < c_.upstream.size(); ++i) {
             Upstream& u = c_.upstream[i];
-            const bool primary = u.role == UpstreamRole::primary;
-            const std::size_t number = primary ? ++primaries : ++fallbacks;
+            const std::size_t number = ++numbers[u.role];
             if (u.name.empty() && !given(fmt::format("upstream.{}.name", i))) {
-                u.name = primary ? "primary" : "fallback";
+                u.name = name(u.role);
                 if (number > 1) u.name += std::to_string(number);
             }
             upstream(fmt::format("upstream.{}", i), u);
@@ -251,6 +251,11 @@ class Finish {
                                   in_quotes(name)));
             }
         }
+        if (r_.faults.empty()) {
+            finish_routes(c_, [this](std::string key, std::string text) {
+                fault(std::move(key), std::move(text));
+            });
+        }
     }
 
     void upstream(const std::string& path, Upstream& u) {
@@ -259,6 +264,7 @@ class Finish {
                 fault(path + ".address", "not set; write one like \"smtp.provider.example:587\"");
             return;
         }
+        warming(path, u);
         if (!given(path + ".implicit_tls"))
             u.implicit_tls = u.address.port == 465 && u.tls != UpstreamTls::none;
         if (u.implicit_tls && u.tls == UpstreamTls::none) {
@@ -279,6 +285,19 @@ class Finish {
         if (has_secret && !given(path + ".username")) {
             fault(path + ".username",
                   "not set, but a password is; write the login name, or leave both out");
+        }
+    }
+
+    /// What is for a standby alone.
+    void warming(const std::string& path, const Upstream& u) {
+        const Upstream unset;
+        const bool set = u.warm_share != unset.warm_share || u.warm_per_day != unset.warm_per_day ||
+                         u.warm_cap != unset.warm_cap;
+        if (u.role != UpstreamRole::standby && set) {
+            fault(path + ".role", fmt::format("warm_share, warm_per_day and warm_cap are for a "
+                                              "standby, and this is a {}; leave them out, or write "
+                                              "role = \"standby\"",
+                                              name(u.role)));
         }
     }
 

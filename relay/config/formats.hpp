@@ -99,6 +99,18 @@ struct Resolver {
 struct UpstreamAddress {
     void read(Reading& r, const Node& node, const std::string& key, Address& out) const;
 };
+/// The address that connections come from: an IP literal.
+struct SourceAddress {
+    void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
+};
+/// "554 5.7.1 TEXT": a reply that judges the path.
+struct UpstreamReply {
+    void read(Reading& r, const Node& node, const std::string& key, proto::PathReply& out) const;
+};
+/// A domain of senders, in any script.
+struct SenderDomain {
+    void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
+};
 struct Windows {
     void read(Reading& r, const Node& node, const std::string& key, policy::Window& out) const;
 };

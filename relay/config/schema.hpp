@@ -197,9 +197,9 @@ void describe(V& v, Section<Upstream>) {
     using enum Reload;
     v.key("name", &Upstream::name, formats::Label{}, live);
     v.key("role", &Upstream::role,
-          formats::Choice<UpstreamRole>{
-              {{"primary", UpstreamRole::primary}, {"fallback", UpstreamRole::fallback}},
-              {"standby"}},
+          formats::Choice<UpstreamRole>{{{"primary", UpstreamRole::primary},
+                                         {"fallback", UpstreamRole::fallback},
+                                         {"standby", UpstreamRole::standby}}},
           live);
     v.key("address", &Upstream::address, formats::UpstreamAddress{}, live);
     v.key("implicit_tls", &Upstream::implicit_tls, formats::Flag{}, live);
@@ -213,10 +213,27 @@ void describe(V& v, Section<Upstream>) {
     v.key("username", &Upstream::username, formats::Text{}, live);
     v.secret("password", &Upstream::password, &Upstream::password_file, live);
     v.key("concurrency", &Upstream::concurrency, formats::Count{1, 10'000}, live);
-    v.later(
-        "weight pin mechanism oauth rate messages_per_connection source_address default "
-        "path_replies warm_share "
-        "warm_per_day warm_cap");
+    v.key("weight", &Upstream::weight, formats::Count{1, 1000}, live);
+    v.later("pin mechanism oauth");
+    v.key("rate", &Upstream::rate, formats::ListOf{formats::Windows{}, 16}, live);
+    v.key("messages_per_connection", &Upstream::messages_per_connection,
+          formats::Count{1, 1'000'000}, live);
+    v.key("source_address", &Upstream::source_address, formats::SourceAddress{}, live);
+    v.key("default", &Upstream::by_default, formats::Flag{}, live);
+    v.key("path_replies", &Upstream::path_replies, formats::ListOf{formats::UpstreamReply{}}, live);
+    v.key("warm_share", &Upstream::warm_share, formats::Number{0, 1}, live);
+    v.key("warm_per_day", &Upstream::warm_per_day, formats::Count{0, 100'000'000}, live);
+    v.key("warm_cap", &Upstream::warm_cap, formats::Number{0, 1}, live);
+}
+
+template <typename V>
+void describe(V& v, Section<Route>) {
+    using enum Reload;
+    v.key("sender_domains", &Route::sender_domains,
+          formats::ListOf{formats::SenderDomain{}, 10'000}, live);
+    v.key("customers", &Route::customers, formats::ListOf{formats::Word{}, 10'000}, live);
+    v.key("plans", &Route::plans, formats::ListOf{formats::Label{}}, live);
+    v.key("upstreams", &Route::upstreams, formats::ListOf{formats::Label{}, 256}, live);
 }
 
 template <typename V>
@@ -270,6 +287,7 @@ void describe(V& v, Section<Config>) {
     v.table("delivery", &Config::delivery);
     v.table("spool", &Config::spool);
     v.tables("upstream", &Config::upstream, Reload::live);
+    v.tables("route", &Config::route, Reload::live);
     v.map("limits", &Config::limits, Reload::live);
     v.table("rules", &Config::rules);
     v.table("dns", &Config::dns);

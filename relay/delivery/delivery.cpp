@@ -8,6 +8,7 @@
 #include "proto/classify.hpp"
 #include "relay/delivery/commit.hpp"
 #include "relay/delivery/retry.hpp"
+#include "relay/delivery/ways.hpp"
 
 namespace postern::relay {
 
@@ -25,6 +26,10 @@ PathSet::Needs needs_of(const Message& message) {
     return {.size = message.size(),
             .eight_bit_mime = message.envelope.body == proto::Body::eight_bit_mime,
             .smtputf8 = message.envelope.smtputf8};
+}
+
+Sender message_sender(const Message& message) {
+    return sender_of(message.envelope, message.account, message.customer, message.plan);
 }
 
 /// Room for the record and for what will become of each recipient.
@@ -85,7 +90,8 @@ std::string last_words(const Tally& tally) {
 struct Delivery::Wait {
     MessagePtr message;
     config::ConfigPtr config;
-    PathSetPtr paths;
+    Sender sender;
+    PathSet paths;  ///< Its own, as it is routed.
     Tally tally;
     Spool::Reservation space;
     AttemptPtr
@@ -114,9 +120,9 @@ awaitable<ClientWord> Delivery::take(UpstreamPool& pool, net::TaskGroup& tasks, 
 }
 
 awaitable<ClientWord> Delivery::store_first(MessagePtr message) {
-    const PathSetPtr paths = ports_.paths();
+    const PathSet paths = ports_.paths()->routed(message_sender(*message));
     const PathSet::Needs needs = needs_of(*message);
-    if (!paths->any_offers(needs)) co_return ClientWord{.reply = unfit_reply(*paths, needs)};
+    if (!paths.any_offers(needs)) co_return ClientWord{.reply = unfit_reply(paths, needs)};
     const auto space = spool_.reserve(space_for(*message));
     if (!space) co_return ClientWord{.reply = no_space()};
     std::vector<std::size_t> all(message->envelope.recipients.size());
@@ -139,9 +145,11 @@ awaitable<ClientWord> Delivery::store_first(MessagePtr message) {
 
 awaitable<ClientWord> Delivery::cut_through(UpstreamPool& pool, net::TaskGroup& tasks,
                                             MessagePtr message, SteadyTime end_of_data) {
+    const Sender sender = message_sender(*message);
     Wait wait{.message = message,
               .config = ports_.config(),
-              .paths = ports_.paths(),
+              .sender = sender,
+              .paths = ports_.paths()->routed(sender),
               .tally = Tally(message->envelope.recipients.size()),
               .space = {},
               .unanswered = nullptr};
@@ -156,36 +164,53 @@ awaitable<ClientWord> Delivery::cut_through(UpstreamPool& pool, net::TaskGroup& 
 
 awaitable<void> Delivery::try_paths(UpstreamPool& pool, Wait& wait, SteadyTime deadline) {
     const PathSet::Needs needs = needs_of(*wait.message);
-    bool fits = wait.paths->any_offers(needs);
+    bool fits = wait.paths.any_offers(needs);
     std::size_t unfit = 0;
-    for (const PathPtr& path : wait.paths->paths) {
-        if (!wait.trouble.empty() || !path->open_breaker(clock::now())) continue;
-        wait.trouble = fmt::format("{}: {}", path->name(), path->view().error);
+    for (const PathPtr& path : wait.paths.paths) {
+        if (!wait.trouble.empty() || path->takes_mail(clock::now())) continue;
+        wait.trouble = path->trouble(clock::now());
     }
-    for (const PathPtr& path : wait.paths->candidates(needs, clock::now())) {
+    const Wish wish{.needs = needs, .warms_as = warms_as(wait.sender), .before = {}};
+    Ways ways =
+        choose(wait.paths, wish, {clock::now(), std::chrono::system_clock::now()}, ports_.random);
+    for (const PathPtr& path : ways.paths) {
+        const bool warm = ways.warms(path);
         if (pool.hurried() || clock::now() >= deadline) break;
+        if (path->rate_wait(clock::now()) > std::chrono::nanoseconds(0)) {
+            wait.trouble = path->name() + ": sends as much as its rate allows";
+            continue;
+        }
         Outgoing outgoing{.ref = wait.message->ref,
                           .envelope = &wait.message->envelope,
                           .recipients = wait.tally.open(),
                           .pieces = wait.message->pieces(),
                           .size = wait.message->size(),
                           .keep = wait.message};
-        const AttemptPtr attempt = pool.start(path, std::move(outgoing), true, deadline);
-        if (!co_await attempt->wait_until(deadline)) {
-            attempt->abandon();
+        const AttemptPtr attempt = pool.start(path, std::move(outgoing), true,
+                                              warm ? clock::now() + warm_slot_patience : deadline);
+        const Waited waited = co_await wait_for(attempt, deadline, warm, pool);
+        if (waited == Waited::passed_on) {
+            ways.warm->failed(clock::now());
+            ways.warm.reset();
+            continue;
+        }
+        if (waited == Waited::overdue) {
             if (attempt->dot_sent()) wait.unanswered = attempt;
             break;
         }
         const AttemptResult result = attempt->take_result();
         if (result.how == How::unfit) {
             ++unfit;
+            if (warm) ways.warm.reset();
             continue;
         }
         if (result.failure) {
             wait.trouble = fmt::format("{}: {} at {}", path->name(), describe(*result.failure),
                                        name(result.failure->stage));
         }
-        wait.tally.apply(result.results, path->name(), result.dsn_offered);
+        wait.tally.apply(result.results, path->name(), result.dsn_offered,
+                         path->settings().upstream.path_replies);
+        if (warm) settle_warm(ways, wait.tally, result);
         tell_results(wait.message->ref, "", wait.message->envelope, result, *path,
                      wait.message->size());
         if (result.how == How::in_doubt) {
@@ -195,7 +220,7 @@ awaitable<void> Delivery::try_paths(UpstreamPool& pool, Wait& wait, SteadyTime d
         if (!wait.tally.any(Fate::open)) break;
     }
     // A path that was met only now may have shown that none takes the message.
-    if (unfit > 0) fits = wait.paths->any_offers(needs);
+    if (unfit > 0) fits = wait.paths.any_offers(needs);
     wait.unfit = !fits;
 }
 
@@ -205,7 +230,7 @@ awaitable<ClientWord> Delivery::conclude(UpstreamPool& pool, net::TaskGroup& tas
     if (tally.all_refused()) co_return ClientWord{.reply = *tally.first_refusal()};
     const bool untouched = tally.open().size() == tally.members().size() && !wait.unanswered;
     if (wait.unfit && untouched)
-        co_return ClientWord{.reply = unfit_reply(*wait.paths, needs_of(message))};
+        co_return ClientWord{.reply = unfit_reply(wait.paths, needs_of(message))};
 
     SpoolBatch batch;
     const auto now = std::chrono::system_clock::now();
@@ -298,7 +323,8 @@ awaitable<void> Delivery::settle_late(UpstreamPool& pool, AttemptPtr attempt, Me
     if (finished) {
         const AttemptResult result = attempt->take_result();
         answered = result.how == How::answered;
-        tally.apply(result.results, attempt->path()->name(), result.dsn_offered);
+        tally.apply(result.results, attempt->path()->name(), result.dsn_offered,
+                    attempt->path()->settings().upstream.path_replies);
         tell_results(message->ref, message->ref, message->envelope, result, *attempt->path(),
                      message->size());
     }
@@ -366,7 +392,9 @@ void Delivery::tell_results(const std::string& ref, const std::string& id,
                             const Path& path, std::uint64_t bytes) {
     for (const auto& one : result.results) {
         if (one.index >= envelope.recipients.size()) continue;
-        const bool judged = proto::judges(one.stage, one.reply) == proto::Judges::message;
+        const bool judged =
+            proto::judges(one.stage, one.reply, path.settings().upstream.path_replies) ==
+            proto::Judges::message;
         event::Delivery told{.ref = ref,
                              .id = id,
                              .rcpt = envelope.recipients[one.index].address.text(),

@@ -16,18 +16,22 @@
 #include "relay/message.hpp"
 #include "relay/net/task_group.hpp"
 #include "relay/spool/spool.hpp"
-#include "relay/upstream/path.hpp"
+#include "relay/upstream/choice.hpp"
 #include "relay/upstream/pool.hpp"
 
 namespace postern::relay {
-
-using PathSetPtr = std::shared_ptr<const PathSet>;
 
 /// What the client is told once policy said yes.
 struct ClientWord {
     proto::Reply reply;
     bool accepted = false;  ///< We, or the upstream, took responsibility.
     bool queued = false;    ///< Something of it is in the spool.
+};
+
+/// What is known now of an account whose mail is queued.
+struct Standing {
+    std::string plan = "transactional";
+    bool good = true;  ///< Its mail may warm a standby: it is not suspended.
 };
 
 /// From an accepted message to a final word, in both modes; and the retries of what is queued. One
@@ -40,6 +44,8 @@ class Delivery {
         std::function<PathSetPtr()> paths;
         std::function<std::string()> make_ref;  ///< Thread-safe.
         std::function<double()> random;         ///< Uniform in [0, 1); thread-safe.
+        /// May block: called on the offload pool. Null: nothing is known.
+        std::function<Standing(const std::string& account)> standing = nullptr;
     };
     Delivery(Ports ports, Spool& spool, asio::thread_pool& offload, event::Stream& events);
 
@@ -65,6 +71,8 @@ class Delivery {
         bool attempted = false;
     };
 
+    struct Trial;  // what one attempt of a queued entry went through
+
     [[nodiscard]] awaitable<ClientWord> store_first(MessagePtr message);
     [[nodiscard]] awaitable<ClientWord> cut_through(UpstreamPool& pool, net::TaskGroup& tasks,
                                                     MessagePtr message, SteadyTime end_of_data);
@@ -77,7 +85,11 @@ class Delivery {
 
     [[nodiscard]] awaitable<void> load_and_attempt(UpstreamPool& pool, std::string id);
     [[nodiscard]] awaitable<void> attempt_entry(UpstreamPool& pool,
-                                                std::shared_ptr<LoadedEntry> shared);
+                                                std::shared_ptr<LoadedEntry> shared,
+                                                Standing standing);
+    /// Tries the ways of an entry one after the other.
+    [[nodiscard]] awaitable<void> try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEntry> shared,
+                                            Ways& ways, Trial& trial);
     [[nodiscard]] Step next_step(const config::Config& config, const LoadedEntry& loaded,
                                  const Tally& tally, bool attempted);
     /// Records it with its notices as one batch, and tells of it then.

@@ -1,5 +1,6 @@
 // Attempts of what is queued: the other caller of the upstream code.
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -8,6 +9,7 @@
 #include "relay/delivery/delivery.hpp"
 #include "relay/delivery/drop.hpp"
 #include "relay/delivery/retry.hpp"
+#include "relay/delivery/ways.hpp"
 #include "relay/net/offload.hpp"
 
 namespace postern::relay {
@@ -22,6 +24,8 @@ using How = AttemptResult::How;
 constexpr std::chrono::seconds no_way_pause{15};
 /// The same of one that an operator sent by a way that takes no mail now: there may be very many.
 constexpr std::chrono::minutes rerouted_pause{1};
+/// The longest that an entry is kept back for a path's rate.
+constexpr std::chrono::milliseconds longest_rate_pause = std::chrono::minutes(15);
 /// How soon an entry comes again whose attempt ended by an exception.
 constexpr std::chrono::minutes after_exception{1};
 /// An upstream session of a spooled message is bounded by the time-outs of its stages; this is
@@ -59,6 +63,32 @@ bool may_pass(const boost::system::error_code& error) {
            error == SpoolError::busy;
 }
 
+/// The ways that it may go now, best first.
+Ways ways_of(const PathSet& all, const PathSet& routed, const LoadedEntry& loaded,
+             const Sender& sender, const PathSet::Needs& needs,
+             const std::function<double()>& random) {
+    const NewEntry& entry = loaded.entry;
+    const bool in_doubt = entry.state == EntryState::in_doubt;
+    if (in_doubt || loaded.rerouted) {
+        // Wherever such mail goes by now.
+        const PathPtr path = all.find(entry.upstream);
+        const auto offer = path ? path->last_offer() : std::nullopt;
+        if (path && (!offer || offers(*offer, needs))) {
+            if (!path->takes_mail(clock::now())) return {};
+            return {.paths = {path}, .warm = std::nullopt};
+        }
+        // What is in doubt goes no other way; what an operator sent there does, where that one is
+        // gone or never takes it.
+        if (in_doubt) return {};
+    }
+    // What was tried before is the primaries' own.
+    const bool first = entry.attempts == 0 && !entry.dsn;
+    const Wish wish{.needs = needs,
+                    .warms_as = first ? std::string_view(warms_as(sender)) : std::string_view(),
+                    .before = entry.upstream};
+    return choose(routed, wish, {clock::now(), std::chrono::system_clock::now()}, random);
+}
+
 NoticeSource source_of(const LoadedEntry& loaded) {
     return {.ref = loaded.entry.ref,
             .account = loaded.entry.account,
@@ -66,24 +96,6 @@ NoticeSource source_of(const LoadedEntry& loaded) {
             .envelope = &loaded.entry.envelope,
             .pieces = loaded.entry.pieces,
             .received = loaded.entry.created};
-}
-
-/// The ways that it may go now, best first.
-std::vector<PathPtr> ways_of(const PathSet& paths, const LoadedEntry& loaded,
-                             const PathSet::Needs& needs) {
-    const bool in_doubt = loaded.entry.state == EntryState::in_doubt;
-    if (in_doubt || loaded.rerouted) {
-        const PathPtr path = paths.find(loaded.entry.upstream);
-        const auto offer = path ? path->last_offer() : std::nullopt;
-        if (path && (!offer || offers(*offer, needs))) {
-            if (path->open_breaker(clock::now())) return {};
-            return {path};
-        }
-        // What is in doubt goes no other way; what an operator sent there does, where that one is
-        // gone or never takes it.
-        if (in_doubt) return {};
-    }
-    return paths.candidates(needs, clock::now());
 }
 
 }  // namespace
@@ -103,7 +115,12 @@ awaitable<void> Delivery::run_entry(UpstreamPool& pool, std::string id) {
 }
 
 awaitable<void> Delivery::load_and_attempt(UpstreamPool& pool, std::string id) {
-    auto read = co_await net::offload(offload_, [&] { return spool_.load(id); });
+    Standing standing;
+    auto read = co_await net::offload(offload_, [&] {
+        auto loaded = spool_.load(id);
+        if (loaded && ports_.standing) standing = ports_.standing(loaded->entry.account);
+        return loaded;
+    });
     if (!read) {
         // Damage was told by the spool itself; an entry that is gone was dropped meanwhile.
         if (read.error() != SpoolError::damaged && read.error() != SpoolError::not_found) {
@@ -119,51 +136,73 @@ awaitable<void> Delivery::load_and_attempt(UpstreamPool& pool, std::string id) {
         co_return;
     }
     // An attempt may outlive us: it keeps the entry alive.
-    co_await attempt_entry(pool, std::make_shared<LoadedEntry>(std::move(*read)));
+    co_await attempt_entry(pool, std::make_shared<LoadedEntry>(std::move(*read)),
+                           std::move(standing));
 }
 
-awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<LoadedEntry> shared) {
-    LoadedEntry& loaded = *shared;
-    const auto config = ports_.config();
-    const auto paths = ports_.paths();
-    NewEntry& entry = loaded.entry;
-    Tally tally(entry.envelope.recipients.size(), &loaded.open);
-    const PathSet::Needs needs{.size = size_of(entry),
-                               .eight_bit_mime = entry.envelope.body == proto::Body::eight_bit_mime,
-                               .smtputf8 = entry.envelope.smtputf8};
-    const auto ways = ways_of(*paths, loaded, needs);
-    const bool waits_for_its_way = ways.empty() && loaded.rerouted;
+struct Delivery::Trial {
+    Tally tally;
+    PathSet::Needs needs;
     bool attempted = false;
-    for (const PathPtr& path : ways) {
+    std::chrono::milliseconds pause = no_way_pause;  ///< Until a way may be free.
+};
+
+awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEntry> shared,
+                                    Ways& ways, Trial& trial) {
+    NewEntry& entry = shared->entry;
+    Tally& tally = trial.tally;
+    for (const PathPtr& path : ways.paths) {
+        const bool warm = ways.warms(path);
         if (pool.hurried()) break;
+        if (const auto wait = path->rate_wait(clock::now()); wait > std::chrono::nanoseconds(0)) {
+            if (warm) continue;
+            // It stays with its path, and waits for as long as that takes.
+            trial.pause = std::clamp<std::chrono::milliseconds>(
+                std::chrono::ceil<std::chrono::milliseconds>(wait), std::chrono::milliseconds(1),
+                longest_rate_pause);
+            break;
+        }
         Outgoing outgoing{.ref = entry.ref,
                           .envelope = &entry.envelope,
                           .recipients = tally.open(),
                           .pieces = entry.pieces,
-                          .size = needs.size,
+                          .size = trial.needs.size,
                           .keep = shared};
-        const AttemptPtr attempt =
-            pool.start(path, std::move(outgoing), false, clock::now() + no_way_pause);
-        if (!co_await attempt->wait_until(clock::now() + attempt_bound)) {
-            attempt->abandon();
+        const AttemptPtr attempt = pool.start(
+            path, std::move(outgoing), false,
+            clock::now() + (warm ? warm_slot_patience : std::chrono::milliseconds(no_way_pause)));
+        const Waited waited = co_await wait_for(attempt, clock::now() + attempt_bound, warm, pool);
+        if (waited == Waited::passed_on) {
+            ways.warm->failed(clock::now());
+            ways.warm.reset();
+            continue;
+        }
+        if (waited == Waited::overdue) {
             if (attempt->dot_sent()) {
                 // Only this path may have it: it goes nowhere else.
                 entry.upstream = path->name();
                 tell_results(entry.ref, entry.dsn ? entry.id : entry.ref, entry.envelope,
-                             {.how = How::in_doubt}, *path, needs.size);
+                             {.how = How::in_doubt}, *path, trial.needs.size);
                 tally.lost(path->name());
-                attempted = true;
+                trial.attempted = true;
             }
             break;
         }
         const AttemptResult result = attempt->take_result();
+        if (warm && (result.how == How::unfit || result.how == How::no_slot ||
+                     result.how == How::at_rate)) {
+            ways.warm.reset();
+            continue;
+        }
         if (result.how == How::unfit) continue;
-        if (result.how == How::no_slot) {
-            if (path->open_breaker(clock::now())) continue;
+        if (result.how == How::no_slot || result.how == How::at_rate) {
+            if (!path->takes_mail(clock::now())) continue;
             break;  // Busy, not broken: it stays with its path.
         }
-        attempted = true;
-        tally.apply(result.results, path->name(), result.dsn_offered);
+        trial.attempted = true;
+        tally.apply(result.results, path->name(), result.dsn_offered,
+                    path->settings().upstream.path_replies);
+        if (warm) settle_warm(ways, tally, result);
         entry.upstream = path->name();
         if (result.results.empty() && result.failure) {
             entry.last_reply =
@@ -172,15 +211,38 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
         // An entry of the message's own is told as the message, whatever it is called; a
         // notification as itself.
         tell_results(entry.ref, entry.dsn ? entry.id : entry.ref, entry.envelope, result, *path,
-                     needs.size);
+                     trial.needs.size);
         if (result.how == How::in_doubt) {
             tally.lost(path->name());
             break;
         }
-        // The next path is for those whose own takes no mail at all.
-        if (!tally.any(Fate::open) || !path->open_breaker(clock::now())) break;
+        if (!tally.any(Fate::open)) break;
+        // The next path is for those whose own takes no mail at all, and for what a standby left.
+        if (!warm && path->takes_mail(clock::now())) break;
     }
-    if (!attempted && !paths->any_offers(needs)) {
+}
+
+awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<LoadedEntry> shared,
+                                        Standing standing) {
+    LoadedEntry& loaded = *shared;
+    const auto config = ports_.config();
+    const auto all = ports_.paths();
+    NewEntry& entry = loaded.entry;
+    Sender sender = sender_of(entry.envelope, entry.account, entry.customer, standing.plan);
+    sender.good_standing = standing.good;
+    const PathSet paths = all->routed(sender);
+    Trial trial{.tally = Tally(entry.envelope.recipients.size(), &loaded.open),
+                .needs = {.size = size_of(entry),
+                          .eight_bit_mime = entry.envelope.body == proto::Body::eight_bit_mime,
+                          .smtputf8 = entry.envelope.smtputf8}};
+    Ways ways = ways_of(*all, paths, loaded, sender, trial.needs, ports_.random);
+    const bool waits_for_its_way =
+        ways.paths.empty() && (loaded.rerouted || entry.state == EntryState::in_doubt);
+    if (waits_for_its_way && loaded.rerouted) trial.pause = rerouted_pause;
+    co_await try_entry(pool, shared, ways, trial);
+    const Tally& tally = trial.tally;
+    const bool attempted = trial.attempted;
+    if (!attempted && !waits_for_its_way && !paths.any_offers(trial.needs)) {
         // Nothing that is configured will ever take it.
         EntryUpdate update = unchanged(loaded);
         std::vector<Notice> notices;
@@ -207,10 +269,9 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
     const bool nothing_new = !attempted && step.update.done.empty() &&
                              step.update.delay_notified == loaded.delay_notified;
     if (nothing_new) {
-        const std::chrono::seconds pause = pool.hurried()      ? std::chrono::seconds(0)
-                                           : waits_for_its_way ? rerouted_pause
-                                                               : no_way_pause;
-        spool_.put_back(entry.id, std::chrono::system_clock::now() + pause);
+        spool_.put_back(entry.id,
+                        std::chrono::system_clock::now() +
+                            (pool.hurried() ? std::chrono::milliseconds(0) : trial.pause));
         co_return;
     }
     EntryUpdate alone = without_notices(step.update, step.notices);

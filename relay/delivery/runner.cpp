@@ -22,10 +22,14 @@ QueueRunner::QueueRunner(asio::io_context& context, Spool& spool, Delivery& deli
       timer_(context),
       pace_(pace) {}
 
-std::size_t QueueRunner::connections(SteadyTime now) const {
-    std::size_t out = 0;
+QueueRunner::Room QueueRunner::room(SteadyTime now) const {
+    Room out;
     for (const PathPtr& path : paths_()->paths) {
-        if (!path->open_breaker(now)) out += path->settings().upstream.concurrency;
+        if (!path->takes_mail(now)) continue;
+        out.open = true;
+        out.messages += path->room(now);
+        const auto wait = std::chrono::ceil<std::chrono::milliseconds>(path->rate_wait(now));
+        if (wait.count() > 0) out.rate_wait = std::min(wait, out.rate_wait.value_or(wait));
     }
     return out;
 }
@@ -33,26 +37,28 @@ std::size_t QueueRunner::connections(SteadyTime now) const {
 awaitable<void> QueueRunner::run() {
     while (!stopping_) {
         woken_.store(false);
-        const std::size_t all = connections(clock::now());
+        const Room now = room(clock::now());
         const std::size_t busy = running_.load();
-        const std::size_t room = all > busy ? all - busy : 0;
+        const std::size_t free = now.messages > busy ? now.messages - busy : 0;
         std::vector<std::string> due;
-        if (room > 0) due = spool_.take_due(std::chrono::system_clock::now(), room);
+        if (free > 0) due = spool_.take_due(std::chrono::system_clock::now(), free);
         for (std::string& id : due) {
             running_.fetch_add(1);
             lanes_[next_lane_++ % lanes_.size()](std::move(id));
         }
-        if (!due.empty() && due.size() < room) continue;
+        if (!due.empty() && due.size() < free) continue;
         std::chrono::milliseconds sleep = pace_.longest_sleep;
-        if (room > 0) {
+        if (free > 0) {
             if (const auto next = spool_.next_due()) {
                 const auto left = std::chrono::ceil<std::chrono::milliseconds>(
                     *next - std::chrono::system_clock::now());
                 sleep = std::clamp(left, std::chrono::milliseconds(1), pace_.longest_sleep);
             }
+        } else if (now.rate_wait) {
+            sleep = std::clamp(*now.rate_wait, std::chrono::milliseconds(1), pace_.longest_sleep);
         }
         // Whatever takes mail looks at an entry's age itself, be it busy now.
-        if (all == 0 && co_await age_some()) continue;
+        if (!now.open && co_await age_some()) continue;
         timer_.expires_after(sleep);
         if (!woken_.load() && !stopping_) (void)co_await timer_.async_wait(as_value);
     }

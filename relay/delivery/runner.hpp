@@ -1,7 +1,9 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,8 +42,14 @@ class QueueRunner {
     void done() noexcept;
 
   private:
-    /// Connections of the paths that take mail.
-    [[nodiscard]] std::size_t connections(SteadyTime now) const;
+    /// What the paths that take mail can take now.
+    struct Room {
+        bool open = false;         ///< Some path takes mail.
+        std::size_t messages = 0;  ///< By their connections and rates.
+        /// When a rate will let the next one pass; unset: no path waits for that.
+        std::optional<std::chrono::milliseconds> rate_wait;
+    };
+    [[nodiscard]] Room room(SteadyTime now) const;
     /// Looks at a few entries' age; true: there are more.
     [[nodiscard]] awaitable<bool> age_some();
 

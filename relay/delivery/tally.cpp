@@ -18,7 +18,7 @@ Tally::Tally(std::size_t recipients, const std::vector<std::uint32_t>* which) : 
 }
 
 void Tally::apply(const std::vector<proto::ClientSession::RecipientResult>& results,
-                  const std::string& path, bool dsn_offered) {
+                  const std::string& path, bool dsn_offered, proto::PathReplies more) {
     // 4xx to MAIL (or 421 up to DATA) before any recipient was accepted leaves the way to the next
     // path free.
     for (const auto& result : results) {
@@ -30,10 +30,10 @@ void Tally::apply(const std::vector<proto::ClientSession::RecipientResult>& resu
         if (result.reply.code < 400) {
             line.fate = Fate::delivered;
             line.dsn_offered = dsn_offered;
-        } else if (proto::is_path_trouble(result.reply)) {
+        } else if (proto::is_path_trouble(result.reply, more)) {
             line.fate = Fate::open;
         } else if (result.reply.code >= 500) {
-            line.fate = proto::judges(result.stage, result.reply) == proto::Judges::message
+            line.fate = proto::judges(result.stage, result.reply, more) == proto::Judges::message
                             ? Fate::refused
                             : Fate::open;
         } else if (result.stage == proto::UpstreamStage::mail ||
@@ -43,6 +43,10 @@ void Tally::apply(const std::vector<proto::ClientSession::RecipientResult>& resu
             line.fate = Fate::deferred;
         }
     }
+}
+
+void Tally::reopen() {
+    for (const std::size_t i : with(Fate::deferred)) lines_[i].fate = Fate::open;
 }
 
 void Tally::lost(const std::string& path) {

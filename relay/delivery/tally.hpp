@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "proto/classify.hpp"
 #include "proto/client_session.hpp"
 #include "proto/envelope.hpp"
 #include "proto/reply.hpp"
@@ -34,9 +35,11 @@ class Tally {
     /// elsewhere.
     Tally(std::size_t recipients, const std::vector<std::uint32_t>* which = nullptr);
 
-    /// What an attempt on `path` said.
+    /// What an attempt on `path` said; `more` of its replies judge the path.
     void apply(const std::vector<proto::ClientSession::RecipientResult>& results,
-               const std::string& path, bool dsn_offered);
+               const std::string& path, bool dsn_offered, proto::PathReplies more = {});
+    /// What was kept for later may go to another path now.
+    void reopen();
     /// The final dot went to `path` and its answer was lost: what is open is in doubt.
     void lost(const std::string& path);
 

@@ -69,6 +69,15 @@ void Server::register_gauges() {
         }
         return out;
     });
+    metrics_->ask(Kind::gauge, "upstream_share", "Share of today's mail, 0 to 1.", [this] {
+        std::vector<Sample> out;
+        const auto now = std::chrono::system_clock::now();
+        for (const PathPtr& path : current_.get()->paths->paths) {
+            out.push_back(
+                {{{"upstream", path->name()}}, path->traffic().today(path->name(), now).share()});
+        }
+        return out;
+    });
     metrics_->ask(Kind::gauge, "upstream_breaker", "1 at the breaker's state.", [this] {
         std::vector<Sample> out;
         for (const PathPtr& path : current_.get()->paths->paths) {

@@ -94,6 +94,16 @@ class Server {
     [[nodiscard]] awaitable<void> housekeeping();
     [[nodiscard]] awaitable<void> probe_paths();
     [[nodiscard]] awaitable<void> drain();
+    [[nodiscard]] std::vector<admin::UpstreamView> list_upstreams() const;
+    [[nodiscard]] admin::UpstreamSaid change_upstream(const std::string& upstream,
+                                                      admin::UpstreamVerb verb,
+                                                      std::optional<std::chrono::seconds> for_long);
+    void upstreams_changed();
+    /// Ends what an operator set for a while.
+    void look_after_upstreams();
+    /// Says at the end of a day which standby did not get its share.
+    void look_after_standbys();
+    [[nodiscard]] Standing standing_of(const std::string& account) const;
     void look_after_alerts();
     void look_after_certificates();
     void keep_guard();

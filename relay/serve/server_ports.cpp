@@ -34,11 +34,17 @@ admin::Ports Server::admin_ports() {
         return drop_with_notice(*spool_, *current_.get()->config, services_->make_ref, *events_,
                                 which, what, dropped);
     };
-    out.upstreams = [this] {
+    out.upstream_names = [this] {
         std::vector<std::string> names;
         for (const PathPtr& path : current_.get()->paths->paths) names.push_back(path->name());
         return names;
     };
+    out.upstreams = {.list = [this] { return list_upstreams(); },
+                     .change =
+                         [this](const std::string& upstream, admin::UpstreamVerb verb,
+                                std::optional<std::chrono::seconds> for_long) {
+                             return change_upstream(upstream, verb, for_long);
+                         }};
     out.trace_retention = [this] { return current_.get()->config->message.trace_retention; };
     const auto maker = std::make_shared<backup::Maker>(
         backup::Source{.state = config_->server.state,

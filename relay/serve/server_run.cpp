@@ -193,6 +193,7 @@ awaitable<void> Server::housekeeping() {
         wall = wall_now;
         steady = steady_now;
         look_after_alerts();
+        look_after_standbys();
         if (backend_) backend_->look_after();
         imports_->expire(wall_now);  // It may hold passwords.
         if (++ticks % 6 == 0) {      // twice a minute
@@ -237,6 +238,7 @@ awaitable<void> Server::probe_paths() {
         probe_tick_.expires_after(probe_every);
         (void)co_await probe_tick_.async_wait(as_value);
         if (draining_.load()) co_return;
+        look_after_upstreams();
         for (const PathPtr& path : current_.get()->paths->paths) {
             if (!path->claim_probe(clock::now())) continue;
             NetworkThread* thread = threads_[next++ % threads_.size()].get();

@@ -403,10 +403,12 @@ Started Server::freeze_as_suspended() {
 void Server::make_services() {
     bodies_.set_limit(config_->resources.body_memory);
     delivery_ = std::make_unique<Delivery>(
-        Delivery::Ports{.config = [this] { return current_.get()->config; },
-                        .paths = [this] { return current_.get()->paths; },
-                        .make_ref = make_ref,
-                        .random = random_share},
+        Delivery::Ports{
+            .config = [this] { return current_.get()->config; },
+            .paths = [this] { return current_.get()->paths; },
+            .make_ref = make_ref,
+            .random = random_share,
+            .standing = [this](const std::string& account) { return standing_of(account); }},
         *spool_, offload_, *events_);
     services_.emplace(Services{
         .current = current_,

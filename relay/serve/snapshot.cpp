@@ -3,11 +3,11 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <iterator>
 
 #include <fmt/format.h>
 
 #include "relay/net/tls_files.hpp"
+#include "relay/serve/paths.hpp"
 
 namespace postern::relay {
 
@@ -73,47 +73,6 @@ std::shared_ptr<const proto::SessionSettings> session_settings(const config::Con
     out->max_recipients = config.message.max_recipients;
     out->contact = config.server.contact;
     return out;
-}
-
-bool same(const config::Upstream& a, const config::Upstream& b) {
-    return a.name == b.name && a.role == b.role && a.address == b.address &&
-           a.implicit_tls == b.implicit_tls && a.tls == b.tls && a.ca == b.ca &&
-           a.insecure == b.insecure && a.username == b.username &&
-           a.password.reveal() == b.password.reveal() && a.concurrency == b.concurrency;
-}
-
-made<PathSetPtr> make_paths(const config::Config& config, const SnapshotParts& parts) {
-    auto set = std::make_shared<PathSet>();
-    for (const config::Upstream& upstream : config.upstream) {
-        if (parts.before && parts.before->config->server.hostname == config.server.hostname) {
-            if (PathPtr old = parts.before->paths->find(upstream.name);
-                old && same(old->settings().upstream, upstream)) {
-                set->paths.push_back(std::move(old));
-                continue;
-            }
-        }
-        PathSettings settings{
-            .upstream = upstream, .tls = nullptr, .hostname = config.server.hostname};
-        if (upstream.tls != config::UpstreamTls::none) {
-            net::TlsClientOptions options;
-            if (!upstream.ca.empty()) options.ca_file = upstream.ca;
-            auto tls = net::TlsClient::make(options);
-            if (!tls) return tls.error().file + ": " + tls.error().what;
-            settings.tls = *tls;
-        }
-        auto path = std::make_shared<Path>(std::move(settings), *parts.events);
-        path->on_free = parts.path_freed;
-        set->paths.push_back(std::move(path));
-    }
-    // Primaries first, each role in the order of the file.
-    std::vector<PathPtr> ordered;
-    for (const auto role : {config::UpstreamRole::primary, config::UpstreamRole::fallback}) {
-        std::ranges::copy_if(set->paths, std::back_inserter(ordered), [&](const PathPtr& path) {
-            return path->settings().upstream.role == role;
-        });
-    }
-    set->paths = std::move(ordered);
-    return PathSetPtr(std::move(set));
 }
 
 /// A file is read anew even where nothing changed but what is in it.
@@ -190,6 +149,7 @@ boost::system::result<SnapshotPtr, std::string> make_snapshot(config::ConfigPtr 
 
 void came_into_force(const Snapshot& now, const Snapshot* before) {
     if (now.token_keys) now.tokens->use(now.token_keys);
+    for (const PathPtr& path : now.paths->paths) path->in_force();
     if (before == nullptr) return;
     for (const PathPtr& old : before->paths->paths) {
         if (std::ranges::find(now.paths->paths, old) == now.paths->paths.end())

@@ -300,6 +300,7 @@ MessagePtr SessionDriver::make_message() {
     message->account = account_name_;
     message->customer = account_->customer;
     message->source = source_;
+    message->plan = account_->plan;
     message->envelope = machine_->envelope();
     message->received = std::chrono::system_clock::now();
     proto::AddedFields added;

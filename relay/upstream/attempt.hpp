@@ -11,7 +11,7 @@
 #include "proto/client_session.hpp"
 #include "proto/envelope.hpp"
 #include "relay/asio.hpp"
-#include "relay/upstream/path.hpp"
+#include "relay/upstream/path_set.hpp"
 
 namespace postern::relay {
 
@@ -38,6 +38,7 @@ struct AttemptResult {
         in_doubt,   ///< The final dot went, the answer was lost.
         unfit,      ///< The path does not offer what the message needs; nothing was sent.
         no_slot,    ///< No connection was to be had before the deadline; nothing was sent.
+        at_rate,    ///< The path's rate lets no message pass now; nothing was sent.
         abandoned,  ///< Given up by its owner before the final dot.
     };
     How how = How::no_slot;

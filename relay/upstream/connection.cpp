@@ -83,6 +83,8 @@ awaitable<error_code> Connection::open_stream(asio::io_context& context, net::Re
     if (closed_) co_return error_code(asio::error::operation_aborted);
     net::ConnectOptions options;
     options.deadline = deadline;
+    if (!upstream.source_address.empty())
+        options.source_address = asio::ip::make_address(upstream.source_address);
     options.stop = &connecting_;
     auto stream =
         co_await net::connect(context, std::move(*addresses), upstream.address.port, options);

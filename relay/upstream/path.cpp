@@ -5,7 +5,24 @@
 namespace postern::relay {
 
 Path::Path(PathSettings settings, event::Stream& events)
-    : settings_(std::move(settings)), events_(events) {}
+    : settings_(std::move(settings)),
+      events_(events),
+      bears_(static_cast<int>(settings_.upstream.concurrency)) {
+    if (!settings_.memory) {
+        settings_.memory = std::make_shared<PathMemory>();
+        in_force();
+    }
+    if (!settings_.traffic)
+        settings_.traffic = std::make_shared<Traffic>(std::chrono::system_clock::now());
+}
+
+void Path::in_force() {
+    memory().set_rate(settings_.upstream.rate);
+}
+
+config::UpstreamRole Path::role(SteadyTime now) const {
+    return memory().promoted(now) ? config::UpstreamRole::primary : settings_.upstream.role;
+}
 
 Path::Slot& Path::Slot::operator=(Slot&& other) noexcept {
     if (this != &other) {
@@ -20,12 +37,7 @@ Path::Slot::~Slot() {
 }
 
 Path::Slot Path::try_slot(const std::shared_ptr<Path>& path, SteadyTime now) {
-    int allowed = 0;
-    {
-        const std::lock_guard lock(path->mutex_);
-        allowed =
-            path->breaker_.allowed(now, static_cast<int>(path->settings_.upstream.concurrency));
-    }
+    const int allowed = path->limit(now);
     // In one order with `waiting`: who counted as waiting before this look is told of what it
     // missed.
     int have = path->connections_.load();
@@ -40,14 +52,50 @@ void Path::release_slot() {
     if (waiting.load() > 0 && on_free) on_free();
 }
 
+int Path::limit(SteadyTime now) {
+    if (memory().paused(now)) return 0;
+    const std::lock_guard lock(mutex_);
+    return std::min(breaker_.allowed(now, static_cast<int>(settings_.upstream.concurrency)),
+                    bears_.now());
+}
+
+int Path::bears() const {
+    const std::lock_guard lock(mutex_);
+    return bears_.now();
+}
+
+std::size_t Path::room(SteadyTime now) {
+    return memory().rate_room(now, static_cast<std::size_t>(limit(now)));
+}
+
 bool Path::open_breaker(SteadyTime now) {
     const std::lock_guard lock(mutex_);
     return breaker_.allowed(now, static_cast<int>(settings_.upstream.concurrency)) == 0;
 }
 
 void Path::succeeded(SteadyTime now) {
+    bool grown = false;
+    {
+        const std::lock_guard lock(mutex_);
+        breaker_.success(now);
+        grown = bears_.went_well(now);
+    }
+    if (grown && waiting.load() > 0 && on_free) on_free();
+}
+
+void Path::asked_for_less(SteadyTime now) {
     const std::lock_guard lock(mutex_);
-    breaker_.success(now);
+    bears_.asked_for_less(now, connections_.load());
+}
+
+void Path::took_mail(double seconds) {
+    memory().took(seconds);
+    traffic().count(name(), std::chrono::system_clock::now());
+}
+
+std::string Path::trouble(SteadyTime now) {
+    if (memory().paused(now)) return name() + ": paused by an operator";
+    return name() + ": " + view().error;
 }
 
 void Path::failed(SteadyTime now, std::string_view stage, std::string_view error) {
@@ -133,49 +181,6 @@ void Path::tell(Breaker::State state, std::string_view stage, std::string_view e
         alert.fields.emplace_back("error", std::string(error));
     }
     events_.emit(std::move(alert));
-}
-
-bool offers(const proto::UpstreamOffer& offer, const PathSet::Needs& needs) {
-    if (needs.eight_bit_mime && !offer.eight_bit_mime) return false;
-    if (needs.smtputf8 && !offer.smtputf8) return false;
-    return !(offer.max_size > 0 && needs.size > offer.max_size);
-}
-
-std::vector<PathPtr> PathSet::candidates(const Needs& needs, SteadyTime now) const {
-    std::vector<PathPtr> out;
-    for (const PathPtr& path : paths) {
-        if (path->open_breaker(now)) continue;
-        const auto offer = path->last_offer();
-        if (offer && !offers(*offer, needs)) continue;
-        out.push_back(path);
-    }
-    return out;
-}
-
-bool PathSet::any_offers(const Needs& needs) const {
-    return std::ranges::any_of(paths, [&](const PathPtr& path) {
-        const auto offer = path->last_offer();
-        return !offer || offers(*offer, needs);
-    });
-}
-
-std::uint64_t PathSet::largest_size() const {
-    std::uint64_t largest = 0;
-    for (const PathPtr& path : paths) {
-        const auto offer = path->last_offer();
-        if (!offer || offer->max_size == 0) return 0;
-        largest = std::max(largest, offer->max_size);
-    }
-    return largest;
-}
-
-bool PathSet::all_open(SteadyTime now) const {
-    return std::ranges::all_of(paths, [&](const PathPtr& path) { return path->open_breaker(now); });
-}
-
-PathPtr PathSet::find(std::string_view name) const {
-    const auto it = std::ranges::find(paths, name, &Path::name);
-    return it == paths.end() ? nullptr : *it;
 }
 
 }  // namespace postern::relay

@@ -8,21 +8,25 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "proto/client_session.hpp"
 #include "relay/config/config.hpp"
 #include "relay/event/event.hpp"
 #include "relay/net/tls.hpp"
+#include "relay/upstream/adaptive_limit.hpp"
 #include "relay/upstream/breaker.hpp"
+#include "relay/upstream/path_memory.hpp"
+#include "relay/upstream/traffic.hpp"
 
 namespace postern::relay {
 
 /// One `[[upstream]]`, ready for use.
 struct PathSettings {
     config::Upstream upstream;
-    net::TlsClientPtr tls;  ///< Null where upstream.tls is none.
-    std::string hostname;   ///< Ours, for EHLO.
+    net::TlsClientPtr tls;                         ///< Null where upstream.tls is none.
+    std::string hostname;                          ///< Ours, for EHLO.
+    std::shared_ptr<PathMemory> memory = nullptr;  ///< Of the path before; null: a new one.
+    std::shared_ptr<Traffic> traffic = nullptr;    ///< The process's; null: one of its own.
 };
 
 /// What one upstream is known to be and do now, shared by all threads: breaker, number of
@@ -33,6 +37,13 @@ class Path {
 
     [[nodiscard]] const PathSettings& settings() const noexcept { return settings_; }
     [[nodiscard]] const std::string& name() const noexcept { return settings_.upstream.name; }
+    /// Its configuration is in force from now on: its rate holds for what it shares with the path
+    /// before.
+    void in_force();
+    [[nodiscard]] PathMemory& memory() const noexcept { return *settings_.memory; }
+    [[nodiscard]] Traffic& traffic() const noexcept { return *settings_.traffic; }
+    /// As it counts now: what is promoted is a primary.
+    [[nodiscard]] config::UpstreamRole role(SteadyTime now) const;
 
     /// A claim on one connection, given back on destruction. May be handed to another thread.
     class Slot {
@@ -51,12 +62,31 @@ class Path {
     };
     /// Empty: as many connections exist as may now.
     [[nodiscard]] static Slot try_slot(const std::shared_ptr<Path>& path, SteadyTime now);
+    /// Connections that may exist now: by the breaker, by what the upstream bears, none while it is
+    /// paused.
+    [[nodiscard]] int limit(SteadyTime now);
+    /// By what the upstream bears alone.
+    [[nodiscard]] int bears() const;
 
-    [[nodiscard]] bool open_breaker(SteadyTime now);  ///< No mail may go this way now.
+    [[nodiscard]] bool open_breaker(SteadyTime now);
+    /// Mail may go this way now; whether there is a connection, and whether its rate allows one
+    /// more, is another question.
+    [[nodiscard]] bool takes_mail(SteadyTime now) { return limit(now) > 0; }
+    /// How long until its rate lets a message pass; 0: now.
+    [[nodiscard]] std::chrono::nanoseconds rate_wait(SteadyTime now) const {
+        return memory().rate_wait(now);
+    }
+    /// Messages that may go this way now, side by side.
+    [[nodiscard]] std::size_t room(SteadyTime now);
+
     void succeeded(SteadyTime now);
     void failed(SteadyTime now, std::string_view stage, std::string_view error);
     void no_answer(SteadyTime now, std::string_view ref);
     void trip(SteadyTime now, std::string_view stage, std::string_view error);
+    /// 421, 4.7.x: fewer connections for a while.
+    void asked_for_less(SteadyTime now);
+    /// It took a mail, for one recipient at least.
+    void took_mail(double seconds);
     /// A synthetic probe is due and nobody else makes it: the caller must, and tell probed().
     [[nodiscard]] bool claim_probe(SteadyTime now);
     void probed(SteadyTime now, bool good, std::string_view error);
@@ -74,12 +104,14 @@ class Path {
     [[nodiscard]] int connections() const noexcept {
         return connections_.load(std::memory_order_relaxed);
     }
+    /// Why it takes no mail, in words.
+    [[nodiscard]] std::string trouble(SteadyTime now);
 
     /// No longer in the configuration: its idle connections go.
     std::atomic<bool> retired{false};
     /// Threads that wait for a slot: others then give idle connections up.
     std::atomic<int> waiting{0};
-    /// Called (from any thread) when a slot came free while somebody waits, or the breaker let mail
+    /// Called (from any thread) when a slot came free while somebody waits, or the path lets mail
     /// through again.
     std::function<void()> on_free;
 
@@ -92,32 +124,11 @@ class Path {
     std::atomic<int> connections_{0};
     mutable std::mutex mutex_;
     Breaker breaker_;
+    AdaptiveLimit bears_;
     bool probing_ = false;
     std::optional<proto::UpstreamOffer> offer_;
 };
 
 using PathPtr = std::shared_ptr<Path>;
-
-/// The paths of one configuration, primaries first, each role in the order of the file. Immutable.
-struct PathSet {
-    std::vector<PathPtr> paths;
-
-    struct Needs {
-        std::uint64_t size = 0;
-        bool eight_bit_mime = false;
-        bool smtputf8 = false;
-    };
-    /// Paths that may take such a message now, best first.
-    [[nodiscard]] std::vector<PathPtr> candidates(const Needs& needs, SteadyTime now) const;
-    /// Some path (whatever its breaker says) offers what the message needs.
-    [[nodiscard]] bool any_offers(const Needs& needs) const;
-    /// The largest SIZE among the paths; 0: no path limits it.
-    [[nodiscard]] std::uint64_t largest_size() const;
-    [[nodiscard]] bool all_open(SteadyTime now) const;
-    [[nodiscard]] PathPtr find(std::string_view name) const;
-};
-
-/// Whether what an EHLO offered is enough for a message.
-[[nodiscard]] bool offers(const proto::UpstreamOffer& offer, const PathSet::Needs& needs);
 
 }  // namespace postern::relay

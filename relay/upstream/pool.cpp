@@ -84,10 +84,13 @@ awaitable<AttemptResult> UpstreamPool::carry_out(AttemptPtr attempt, SteadyTime 
             release(std::move(got.connection));
             co_return result;
         }
-        {
-            const Use use(*this, got.connection.get());
-            result = co_await got.connection->send(attempt);
+        // Once a message, on however many connections it is tried.
+        if (tries == 0 && !path->memory().take(clock::now())) {
+            result.how = AttemptResult::How::at_rate;
+            release(std::move(got.connection));
+            co_return result;
         }
+        result = co_await send_on(*got.connection, attempt);
         // A kept connection that died without a word was most likely closed while idle: nothing was
         // sent that counts, and the path is not to blame. Others that were kept may have died with
         // it.
@@ -102,9 +105,19 @@ awaitable<AttemptResult> UpstreamPool::carry_out(AttemptPtr attempt, SteadyTime 
     }
 }
 
+awaitable<AttemptResult> UpstreamPool::send_on(Connection& connection, AttemptPtr attempt) {
+    const Use use(*this, &connection);
+    const auto began = clock::now();
+    AttemptResult result = co_await connection.send(attempt);
+    if (std::ranges::any_of(result.results, [](const auto& one) { return one.reply.positive(); }))
+        attempt->path()->took_mail(std::chrono::duration<double>(clock::now() - began).count());
+    co_return result;
+}
+
 void UpstreamPool::learn(const PathPtr& path, const Connection::Failed& failed,
                          const std::string& ref) {
-    switch (proto::breaker_effect(failed)) {
+    if (proto::asks_for_less(failed.stage, failed.reply)) path->asked_for_less(clock::now());
+    switch (proto::breaker_effect(failed, path->settings().upstream.path_replies)) {
         case BreakerEffect::none:
             break;
         case BreakerEffect::counts:
@@ -121,10 +134,15 @@ void UpstreamPool::learn(const PathPtr& path, const Connection::Failed& failed,
 
 void UpstreamPool::learn(const PathPtr& path, const AttemptResult& result, const std::string& ref) {
     if (result.how == AttemptResult::How::abandoned) return;
+    if (std::ranges::any_of(result.results, [](const auto& one) {
+            return proto::asks_for_less(one.stage, one.reply);
+        }))
+        path->asked_for_less(clock::now());
     const proto::ClientSession::RecipientResult* worst = nullptr;
     BreakerEffect effect = BreakerEffect::none;
     for (const auto& one : result.results) {
-        const BreakerEffect now = proto::breaker_effect(one.stage, one.reply);
+        const BreakerEffect now =
+            proto::breaker_effect(one.stage, one.reply, path->settings().upstream.path_replies);
         if (now == BreakerEffect::opens ||
             (now == BreakerEffect::counts && effect == BreakerEffect::none)) {
             effect = now;
@@ -149,6 +167,7 @@ void UpstreamPool::learn(const PathPtr& path, const AttemptResult& result, const
 
 awaitable<UpstreamPool::Acquired> UpstreamPool::acquire(PathPtr path, AttemptPtr attempt,
                                                         SteadyTime deadline, bool fresh) {
+    if (path->memory().paused(clock::now())) co_return Acquired{};
     Lane& lane = lanes_[path.get()];
     while (!fresh && !lane.idle.empty()) {
         ConnectionPtr connection = std::move(lane.idle.back());
@@ -158,7 +177,7 @@ awaitable<UpstreamPool::Acquired> UpstreamPool::acquire(PathPtr path, AttemptPtr
     Path::Slot slot;
     // A slot that has just come free belongs to those who wait.
     if (lane.waiters.empty()) slot = Path::try_slot(path, clock::now());
-    if (!slot && !path->open_breaker(clock::now())) {
+    if (!slot && path->takes_mail(clock::now())) {
         Waiting waited = co_await wait_for_slot(path, attempt, deadline);
         if (waited.connection) co_return Acquired{std::move(waited.connection), {}};
         slot = std::move(waited.slot);
@@ -196,7 +215,7 @@ awaitable<UpstreamPool::Waiting> UpstreamPool::wait_for_slot(PathPtr path, Attem
         waiter.handed.reset();
         if (attempt->abandoned() || stopping_) break;
         out.slot = Path::try_slot(path, clock::now());
-        if (out.slot || clock::now() >= deadline || path->open_breaker(clock::now())) break;
+        if (out.slot || clock::now() >= deadline || !path->takes_mail(clock::now())) break;
     }
     co_return out;
 }
@@ -213,13 +232,19 @@ UpstreamPool::Waiter::~Waiter() {
     if (!lane_.waiters.empty()) lane_.waiters.front()->wake();
 }
 
+bool UpstreamPool::keep(Connection& connection) const {
+    Path& path = *connection.path();
+    return connection.ready() && !stopping_ && !path.retired.load() &&
+           connection.messages < path.settings().upstream.messages_per_connection &&
+           // Fewer are borne than there are, or none is wanted any more.
+           path.connections() <= path.bears() && !path.memory().paused(clock::now());
+}
+
 void UpstreamPool::release(ConnectionPtr connection) {
     const PathPtr path = connection->path();
     Lane& lane = lanes_[path.get()];
     connection->idle_since = clock::now();
-    const bool keep = connection->ready() && !stopping_ && !path->retired.load() &&
-                      connection->messages < settings_.messages_per_connection;
-    if (!keep) {
+    if (!keep(*connection)) {
         if (connection->ready()) {
             tasks_.spawn([](ConnectionPtr last) -> awaitable<void> {
                 co_await last->quit();
@@ -284,8 +309,9 @@ awaitable<void> UpstreamPool::sweep(SteadyTime now) {
     for (auto it = lanes_.begin(); it != lanes_.end();) {
         Lane& lane = it->second;
         std::erase_if(lane.idle, [&](ConnectionPtr& connection) {
-            if (now - connection->idle_since < settings_.idle_for &&
-                !connection->path()->retired.load())
+            const Path& path = *connection->path();
+            if (now - connection->idle_since < settings_.idle_for && !path.retired.load() &&
+                !path.memory().paused(now))
                 return false;
             old.push_back(std::move(connection));
             return true;

@@ -24,7 +24,6 @@ class UpstreamPool {
     struct Settings {
         std::size_t threads = 1;            ///< Share of a path's connections kept idle here.
         std::chrono::seconds idle_for{60};  ///< Idle connections are closed after it.
-        std::uint32_t messages_per_connection = 100;
     };
     UpstreamPool(asio::io_context& context, net::Resolver& resolver, net::TaskGroup& tasks,
                  event::Stream& events, Settings settings);
@@ -42,7 +41,7 @@ class UpstreamPool {
     /// A slot came free somewhere, or a breaker lets mail through: wakes the first that waits here,
     /// which wakes the next when it is served.
     void wake_waiters();
-    /// Closes what has been idle too long or belongs to a retired path.
+    /// Closes what has been idle too long or belongs to a retired or paused path.
     [[nodiscard]] awaitable<void> sweep(SteadyTime now);
     /// Shutting down: nobody waits any more for what has not got its final dot, nor for the rest
     /// after `until`; nothing new begins.
@@ -106,6 +105,8 @@ class UpstreamPool {
 
     [[nodiscard]] awaitable<void> run(AttemptPtr attempt, SteadyTime slot_deadline);
     [[nodiscard]] awaitable<AttemptResult> carry_out(AttemptPtr attempt, SteadyTime slot_deadline);
+    /// On a connection that is ready; tells the path how it went.
+    [[nodiscard]] awaitable<AttemptResult> send_on(Connection& connection, AttemptPtr attempt);
     struct Waiting {
         ConnectionPtr connection;  ///< Handed over, or null.
         Path::Slot slot;
@@ -116,6 +117,7 @@ class UpstreamPool {
     [[nodiscard]] awaitable<Waiting> wait_for_slot(PathPtr path, AttemptPtr attempt,
                                                    SteadyTime deadline);
     void release(ConnectionPtr connection);
+    [[nodiscard]] bool keep(Connection& connection) const;
     void learn(const PathPtr& path, const AttemptResult& result, const std::string& ref);
     void learn(const PathPtr& path, const Connection::Failed& failed, const std::string& ref);
 

@@ -104,7 +104,7 @@ TEST_CASE("what is dropped is told by recipient") {
 
 TEST_CASE("entries are held, released and rerouted by selectors and by id") {
     Queue q;
-    q.ports.upstreams = [] { return std::vector<std::string>{"primary", "second"}; };
+    q.ports.upstream_names = [] { return std::vector<std::string>{"primary", "second"}; };
     const auto held =
         q.call("POST", "/api/v1/queue/hold", R"({"account":"ann@example.net","limit":5})");
     CHECK(held.json["matched"] == 2);

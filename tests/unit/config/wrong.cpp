@@ -171,9 +171,38 @@ TEST_CASE("a fault behind the least file names line, key, what is wrong and what
          "9: delivery.retry.max: less than delivery.retry.first; write at least as much"},
         {"[spool]\npath = \"\"",
          "9: spool.path: the path is empty; name a file, or leave the key out"},
-        {"role = \"standby\"",
-         "8: upstream.0.role: \"standby\" belongs to a later version; this one knows \"primary\" "
-         "or \"fallback\""},
+        {"role = \"spare\"",
+         "8: upstream.0.role: \"spare\" is not \"primary\", \"fallback\" or \"standby\""},
+        {"role = \"fallback\"\nwarm_per_day = 50",
+         "8: upstream.0.role: warm_share, warm_per_day and warm_cap are for a standby, and this is "
+         "a fallback; leave them out, or write role = \"standby\""},
+        {"warm_share = 1.5", "8: upstream.0.warm_share: not a number from 0 to 1"},
+        {"weight = 0", "8: upstream.0.weight: 0 is no whole number from 1 to 1000"},
+        {"source_address = \"eth0\"",
+         "8: upstream.0.source_address: \"eth0\" is no address; write one of this machine's, like "
+         "\"192.0.2.9\""},
+        {"path_replies = \"not now\"",
+         "8: upstream.0.path_replies: \"not now\" begins with no code of a refusal; write it like "
+         "\"554 5.7.1 TEXT\", where the enhanced code and the text may be left out"},
+        {"path_replies = \"250 2.0.0 ok\"",
+         "8: upstream.0.path_replies: \"250 2.0.0 ok\" begins with no code of a refusal; write it "
+         "like \"554 5.7.1 TEXT\", where the enhanced code and the text may be left out"},
+        {"path_replies = \"554 4.7.1 x\"",
+         "8: upstream.0.path_replies: \"554 4.7.1 x\" has codes of two classes; write the enhanced "
+         "code as the upstream does, or leave it out"},
+        {"default = false",
+         "8: upstream.0.default: no upstream takes mail that no route names; leave one with "
+         "default = true, or write a last [[route]] with upstreams alone"},
+        {"[[route]]\nupstreams = \"primery\"",
+         "9: route.0.upstreams: \"primery\" is no upstream's name; did you mean primary?"},
+        {"[[route]]\ncustomers = \"acme\"",
+         "8: route.0.upstreams: not set; name the upstreams that such mail goes to"},
+        {"[[route]]\nsender_domains = \"a b\"\nupstreams = \"primary\"",
+         "9: route.0.sender_domains: \"a b\" is no domain; write one like \"example.net\""},
+        {"[[route]]\nupstreams = \"primary\"\n[[route]]\nplans = \"gold\"\nupstreams = "
+         "\"primary\"",
+         "8: route.0: fits all mail, so that none reaches the routes behind it; write it last, or "
+         "name sender_domains, customers or plans"},
         {"tls = \"pin\"",
          "8: upstream.0.tls: \"pin\" belongs to a later version; this one knows \"verify\" or "
          "\"none\""},
@@ -369,7 +398,8 @@ TEST_CASE("foreign text in a message has no control characters") {
     const auto all = messages(load(least + "role = \"a\\u001b[31m\\u0007\"\n"));
     REQUIRE(all.size() == 1);
     CHECK(all[0] ==
-          "/etc/p.toml:8: upstream.0.role: \"a?[31m?\" is not \"primary\" or \"fallback\"");
+          "/etc/p.toml:8: upstream.0.role: \"a?[31m?\" is not \"primary\", \"fallback\" or "
+          "\"standby\"");
 }
 
 TEST_CASE("an unknown key with control characters is shown without them") {

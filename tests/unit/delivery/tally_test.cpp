@@ -47,6 +47,27 @@ TEST_CASE("what a reply makes of its recipient") {
     }
 }
 
+TEST_CASE("what a standby left for later is opened again, and nothing else") {
+    Tally tally(4);
+    tally.apply({said(0, 250, UpstreamStage::dot), said(1, 550, UpstreamStage::rcpt),
+                 said(2, 450, UpstreamStage::rcpt), said(3, 451, UpstreamStage::mail)},
+                "standby", false);
+    tally.reopen();
+    CHECK(tally.with(Fate::delivered) == std::vector<std::size_t>{0});
+    CHECK(tally.with(Fate::refused) == std::vector<std::size_t>{1});
+    CHECK(tally.open() == std::vector<std::size_t>{2, 3});
+}
+
+TEST_CASE("a reply that the operator names leaves its recipient to the next path") {
+    const std::vector<postern::proto::PathReply> named = {{.code = 554, .text = "not from here"}};
+    Tally tally(2);
+    tally.apply({said(0, 554, UpstreamStage::dot, "5.7.1", "Not from here"),
+                 said(1, 554, UpstreamStage::dot, "5.7.1", "spam")},
+                "primary", false, named);
+    CHECK(tally.line(0).fate == Fate::open);
+    CHECK(tally.line(1).fate == Fate::refused);
+}
+
 TEST_CASE("recipients settle over several paths") {
     Tally tally(4);
     tally.apply({said(0, 250, UpstreamStage::dot), said(1, 550, UpstreamStage::rcpt),

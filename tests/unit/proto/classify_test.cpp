@@ -101,6 +101,41 @@ TEST_CASE("replies judge the message or the path") {
     CHECK(breaker_effect(row.stage, r) == row.effect);
 }
 
+TEST_CASE("replies that the operator names judge the path, beside those built in") {
+    const std::vector<PathReply> named = {
+        {554, "5.7.1", "Not From Here"}, {552, "", "pool"}, {571, "", ""}};
+    const auto judged = [&](int code, std::string enhanced, std::string text) {
+        return judges(Stage::dot, reply(code, std::move(enhanced), std::move(text)), named);
+    };
+    CHECK(judged(554, "5.7.1", "sorry, not FROM here today") == Judges::path);
+    CHECK(judged(554, "5.7.0", "not from here") == Judges::message);
+    CHECK(judged(550, "5.7.1", "not from here") == Judges::message);
+    CHECK(judged(552, "5.3.4", "the pool is full") == Judges::path);
+    CHECK(judged(552, "5.3.4", "too big") == Judges::message);
+    CHECK(judged(571, "5.9.9", "") == Judges::path);
+    // Words of an address are the client's.
+    CHECK(judged(552, "5.1.1", "<pool@x.example> unknown") == Judges::message);
+    // What is built in goes on to count, and a named one beats what would speak for the message.
+    CHECK(judged(550, "5.7.1", "Rate limit exceeded") == Judges::path);
+    CHECK(judged(552, "5.1.1", "pool of content") == Judges::path);
+    const Reply own = reply(554, "5.7.1", "not from here");
+    CHECK(breaker_effect(Stage::rcpt, own, named) == BreakerEffect::opens);
+    CHECK(breaker_effect(Stage::rcpt, own) == BreakerEffect::none);
+}
+
+TEST_CASE("an upstream that is asked too much says so by 421 or 4.7.x") {
+    CHECK(asks_for_less(Stage::greeting, reply(421, "", "busy")));
+    CHECK(asks_for_less(Stage::dot, reply(421, "4.3.2", "busy")));
+    CHECK(asks_for_less(Stage::mail, reply(450, "4.7.28", "slow down")));
+    CHECK(asks_for_less(Stage::auth, reply(454, "4.7.0", "later")));
+    // Of a recipient, of content: any sender can draw these.
+    CHECK_FALSE(asks_for_less(Stage::rcpt, reply(450, "4.7.1", "greylisted")));
+    CHECK_FALSE(asks_for_less(Stage::dot, reply(451, "4.7.1", "looks odd")));
+    CHECK_FALSE(asks_for_less(Stage::mail, reply(450, "4.2.1", "later")));
+    CHECK_FALSE(asks_for_less(Stage::mail, reply(550, "5.7.1", "no")));
+    CHECK_FALSE(asks_for_less(Stage::mail, reply(250, "2.0.0", "ok")));
+}
+
 TEST_CASE("the end of a connection counts by how it came") {
     using Failed = ClientSession::Failed;
     using Kind = Failed::Kind;

@@ -23,8 +23,9 @@ struct Mail {
 /// One thread's pool, an upstream of its own and the loop that both run on.
 class Bench {
   public:
-    explicit Bench(std::uint32_t concurrency) {
+    explicit Bench(std::uint32_t concurrency, relay::config::Upstream upstream = {}) {
         relay::PathSettings settings;
+        settings.upstream = std::move(upstream);
         settings.upstream.name = "primary";
         settings.upstream.concurrency = concurrency;
         settings.upstream.address.host = "127.0.0.1";

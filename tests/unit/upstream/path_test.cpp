@@ -1,4 +1,4 @@
-#include "relay/upstream/path.hpp"
+#include "relay/upstream/path_set.hpp"
 
 #include <thread>
 
@@ -135,4 +135,55 @@ TEST_CASE("candidates are what takes mail now and offers what the message needs"
     CHECK(set.all_open(now));
     CHECK(set.find("fallback") == set.paths[1]);
     CHECK(set.find("third") == nullptr);
+}
+
+TEST_CASE(
+    "an upstream that asks for less has fewer connections, and the first to come back is told") {
+    Heard events;
+    const PathPtr path = make_path(events, "primary", 8);
+    std::vector<Path::Slot> slots;
+    for (int i = 0; i < 8; ++i) slots.push_back(Path::try_slot(path, now));
+    path->asked_for_less(now);
+    CHECK(path->bears() == 4);
+    CHECK(path->room(now) == 4);
+    slots.resize(4);
+    CHECK_FALSE(Path::try_slot(path, now));
+    CHECK(path->takes_mail(now));
+    CHECK_FALSE(path->open_breaker(now));
+    int woken = 0;
+    path->on_free = [&] { ++woken; };
+    path->waiting.fetch_add(1);
+    for (int i = 0; i < 4; ++i) path->succeeded(now + 5s);
+    CHECK(path->bears() == 5);
+    CHECK(woken == 1);
+    CHECK(Path::try_slot(path, now + 5s));
+}
+
+TEST_CASE("a paused path gives no slot and says why") {
+    Heard events;
+    const PathPtr path = make_path(events, "primary");
+    path->memory().pause({});
+    CHECK_FALSE(Path::try_slot(path, now));
+    CHECK(path->limit(now) == 0);
+    CHECK(path->trouble(now) == "primary: paused by an operator");
+    CHECK(path->memory().resume(now));
+    CHECK(Path::try_slot(path, now));
+    path->trip(now, "auth", "535 5.7.8 no");
+    CHECK(path->trouble(now) == "primary: 535 5.7.8 no");
+}
+
+TEST_CASE("what is known of a path by its name outlives its settings") {
+    Heard events;
+    const PathPtr before = make_path(events, "primary");
+    before->memory().promote({});
+    before->took_mail(0.5);
+    PathSettings settings = before->settings();
+    settings.upstream.concurrency = 5;
+    settings.upstream.role = config::UpstreamRole::standby;
+    const auto after = std::make_shared<Path>(std::move(settings), events);
+    CHECK(after->role(now) == config::UpstreamRole::primary);
+    CHECK(after->memory().latency() == 0.5);
+    CHECK(after->traffic().today("primary", std::chrono::system_clock::now()).by_upstream == 1);
+    CHECK(before->memory().demote(now));
+    CHECK(after->role(now) == config::UpstreamRole::standby);
 }

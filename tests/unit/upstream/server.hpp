@@ -43,6 +43,13 @@ class Server {
         asio::write((*one)->socket, asio::buffer(reply), ignored);
         if (then == Then::close) (*one)->socket.close();
     }
+    /// Where those that are connected now come from.
+    [[nodiscard]] std::vector<std::string> peers() const {
+        std::vector<std::string> out;
+        for (const auto& one : open_)
+            out.push_back(one->socket.remote_endpoint().address().to_string());
+        return out;
+    }
     /// Closes every connection at once.
     void drop() {
         for (const auto& one : open_) one->socket.close();

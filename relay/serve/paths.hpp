@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+
+#include <boost/system/result.hpp>
+
+#include "relay/serve/snapshot.hpp"
+
+namespace postern::relay {
+
+/// The paths of a configuration and its routes. What did not change since `parts.before` is taken
+/// over whole; what did keeps what is known of it by its name. Error: as make_snapshot().
+[[nodiscard]] boost::system::result<PathSetPtr, std::string> make_paths(
+    const config::Config& config, const SnapshotParts& parts);
+
+}  // namespace postern::relay

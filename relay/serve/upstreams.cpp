@@ -1,0 +1,142 @@
+// What operators see and do of upstreams while we serve, and what becomes of a standby's share.
+
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "relay/serve/server.hpp"
+
+namespace postern::relay {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+std::string place_of(const config::Address& address) {
+    const bool six = address.host.find(':') != std::string::npos;
+    return six ? fmt::format("[{}]:{}", address.host, address.port)
+               : fmt::format("{}:{}", address.host, address.port);
+}
+
+admin::UpstreamView view_of(Path& path) {
+    const auto steady = clock::now();
+    const auto wall = std::chrono::system_clock::now();
+    const Path::View seen = path.view();
+    const PathControl control = path.memory().control();
+    const Traffic::Today today = path.traffic().today(path.name(), wall);
+    admin::UpstreamView out{.upstream = path.name(),
+                            .role = std::string(config::name(path.role(steady))),
+                            .address = place_of(path.settings().upstream.address),
+                            .breaker = std::string(name(seen.breaker)),
+                            .paused = control.paused(steady),
+                            .promoted = control.promoted(steady),
+                            .until = std::nullopt,
+                            .connections = seen.connections,
+                            .messages_today = today.by_upstream,
+                            .share = today.share(),
+                            .latency_s = path.memory().latency()};
+    if (const auto ends = control.ends(steady)) {
+        out.until =
+            wall + std::chrono::duration_cast<std::chrono::system_clock::duration>(*ends - steady);
+    }
+    return out;
+}
+
+}  // namespace
+
+/// By the account as it is now: the queue keeps its name. One that is gone has what nobody gave it.
+Standing Server::standing_of(const std::string& account) const {
+    const auto found = accounts_->find(account);
+    if (!found) return {.plan = std::string(auth::default_plan), .good = false};
+    return {.plan = (*found)->plan, .good = !(*found)->suspended};
+}
+
+std::vector<admin::UpstreamView> Server::list_upstreams() const {
+    std::vector<admin::UpstreamView> out;
+    for (const PathPtr& path : current_.get()->paths->paths) out.push_back(view_of(*path));
+    return out;
+}
+
+admin::UpstreamSaid Server::change_upstream(const std::string& upstream, admin::UpstreamVerb verb,
+                                            std::optional<std::chrono::seconds> for_long) {
+    using enum admin::UpstreamSaid;
+    const PathPtr path = current_.get()->paths->find(upstream);
+    if (!path) return unknown;
+    const auto now = clock::now();
+    const auto until = for_long ? PathControl::Until(now + *for_long) : PathControl::Until();
+    switch (verb) {
+        case admin::UpstreamVerb::pause:
+            path->memory().pause(until);
+            break;
+        case admin::UpstreamVerb::resume:
+            if (!path->memory().resume(now)) return nothing;
+            break;
+        case admin::UpstreamVerb::promote:
+            if (path->settings().upstream.role == config::UpstreamRole::primary) return nothing;
+            path->memory().promote(until);
+            break;
+        case admin::UpstreamVerb::demote:
+            if (!path->memory().demote(now)) return nothing;
+            break;
+    }
+    upstreams_changed();
+    return done;
+}
+
+/// Idle connections of what is paused end, and who waits for a way looks again.
+void Server::upstreams_changed() {
+    for (const auto& thread : threads_) {
+        thread->post([t = thread.get()] {
+            t->tasks().spawn(t->upstreams().sweep(clock::now()));
+            t->upstreams().wake_waiters();
+        });
+    }
+    runner_->wake();
+}
+
+void Server::look_after_upstreams() {
+    bool ended = false;
+    for (const PathPtr& path : current_.get()->paths->paths) {
+        const PathControl::Ended over = path->memory().expire(clock::now());
+        if (over.pause)
+            events_->log(event::Level::info, "upstream",
+                         fmt::format("the pause of {} has ended by itself", path->name()));
+        if (over.promotion)
+            events_->log(event::Level::info, "upstream",
+                         fmt::format("the promotion of {} has ended by itself", path->name()));
+        ended = ended || over.pause || over.promotion;
+    }
+    if (ended) upstreams_changed();
+}
+
+void Server::look_after_standbys() {
+    const SnapshotPtr now = current_.get();
+    if (now->paths->paths.empty()) return;
+    const auto day = now->paths->paths.front()->traffic().ended(std::chrono::system_clock::now());
+    if (!day) return;
+    for (const PathPtr& path : now->paths->paths) {
+        const config::Upstream& upstream = path->settings().upstream;
+        if (upstream.role != config::UpstreamRole::standby) continue;
+        const WarmShare share{.share = upstream.warm_share,
+                              .per_day = upstream.warm_per_day,
+                              .cap = upstream.warm_cap};
+        const auto at = day->by_upstream.find(path->name());
+        const std::uint64_t had = at == day->by_upstream.end() ? 0 : at->second;
+        const double owed = std::floor(WarmSchedule::owed(share, day->mail, day->began));
+        const bool met = WarmSchedule::met(share, day->mail, day->began, had);
+        events_->emit(event::AlertRaised{
+            .kind = "standby_share_unmet",
+            .subject = path->name(),
+            .text = met ? fmt::format("standby {} had its share of the day's mail", path->name())
+                        : fmt::format("standby {} had {} mails on the day that is over, and {:.0f} "
+                                      "were to keep it known",
+                                      path->name(), had, owed),
+            .action = "see `postern upstream list`: whether it is up, and whether a [[route]] lets "
+                      "mail go there",
+            .resolved = met,
+            .fields = {{"sent", std::to_string(had)}, {"owed", fmt::format("{:.0f}", owed)}}});
+    }
+}
+
+}  // namespace postern::relay

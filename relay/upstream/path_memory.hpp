@@ -1,0 +1,49 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "relay/upstream/control.hpp"
+#include "relay/upstream/send_rate.hpp"
+#include "relay/upstream/warming.hpp"
+
+namespace postern::relay {
+
+/// What is known of an upstream by its name, whatever its settings: what an operator has set, what
+/// has gone there lately. A reload hands it to the path that takes the name over; a restart forgets
+/// it. Thread-safe; locks are short.
+class PathMemory {
+  public:
+    /// What operators set: as PathControl has it.
+    void pause(PathControl::Until until);
+    void promote(PathControl::Until until);
+    [[nodiscard]] bool resume(SteadyTime now);
+    [[nodiscard]] bool demote(SteadyTime now);
+    [[nodiscard]] PathControl control() const;
+    [[nodiscard]] bool paused(SteadyTime now) const;
+    [[nodiscard]] bool promoted(SteadyTime now) const;
+    [[nodiscard]] PathControl::Ended expire(SteadyTime now);
+
+    /// Rate: as SendRate has it.
+    void set_rate(const std::vector<policy::Window>& windows);
+    [[nodiscard]] bool take(SteadyTime now);
+    [[nodiscard]] std::chrono::nanoseconds rate_wait(SteadyTime now) const;
+    [[nodiscard]] std::size_t rate_room(SteadyTime now, std::size_t most) const;
+
+    /// How long a message took from its MAIL to its last reply; the mean forgets.
+    void took(double seconds);
+    [[nodiscard]] std::optional<double> latency() const;
+
+    [[nodiscard]] const std::shared_ptr<Warming>& warming() const noexcept { return warming_; }
+
+  private:
+    mutable std::mutex mutex_;
+    PathControl control_;
+    SendRate rate_;
+    std::optional<double> latency_;
+    const std::shared_ptr<Warming> warming_ = std::make_shared<Warming>();
+};
+
+}  // namespace postern::relay
