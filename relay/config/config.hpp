@@ -12,6 +12,7 @@
 
 #include "policy/decide.hpp"
 #include "policy/rule.hpp"
+#include "proto/dkim.hpp"
 #include "proto/secret.hpp"
 #include "relay/config/network.hpp"
 #include "relay/event/event.hpp"
@@ -226,6 +227,13 @@ struct Upstream {
     std::uint32_t concurrency = 20;
 };
 
+struct Dkim {
+    /// What new keys are made of, and which of a domain's keys sign; none: nothing is signed.
+    std::vector<proto::DkimAlgorithm> algorithms = {proto::DkimAlgorithm::rsa,
+                                                    proto::DkimAlgorithm::ed25519};
+    std::string default_domain;  ///< A-labels; empty: none.
+};
+
 using policy::Mode;
 
 struct Rules {
@@ -265,6 +273,7 @@ struct Config {
     Delivery delivery;
     Spool spool;
     std::vector<Upstream> upstream;  ///< At least one, in the file's order.
+    Dkim dkim;
     /// By plan; "transactional" and "device" are always there. What another plan does not name it
     /// has as transactional is documented.
     std::map<std::string, policy::PlanLimits, std::less<>> limits{

@@ -12,9 +12,8 @@ struct LaterSection {
     std::string_view keys;  ///< Split at spaces.
 };
 
-inline constexpr std::array<LaterSection, 15> later_sections = {{
+inline constexpr std::array<LaterSection, 14> later_sections = {{
     {"route", "sender_domains customers plans upstreams"},
-    {"dkim", "algorithms default_domain"},
     {"intake", "listen from webhook"},
     {"business_hours", "multiplier floor"},
     {"profile", "spreads floor ramp"},

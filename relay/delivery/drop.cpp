@@ -29,7 +29,8 @@ struct LetGo {
 
 boost::system::result<std::vector<EntryInfo>> drop_with_notice(
     Spool& spool, const config::Config& config, const std::function<std::string()>& make_ref,
-    event::Stream& events, const EntrySelector& which, const std::string& reason) {
+    event::Stream& events, dkim::Signer& signer, const EntrySelector& which,
+    const std::string& reason) {
     constexpr std::size_t page_size = 100;
     std::vector<EntryInfo> dropped;
     std::string after;
@@ -71,9 +72,13 @@ boost::system::result<std::vector<EntryInfo>> drop_with_notice(
                                           .envelope = &loaded->entry.envelope,
                                           .pieces = loaded->entry.pieces,
                                           .received = loaded->entry.created};
-                batch.add.push_back(
-                    make_notice_entry(config, source, notices, make_ref(), make_ref(), now));
-                notice_id = batch.add.back().id;
+                NewEntry entry =
+                    make_notice_entry(config, source, notices, make_ref(), make_ref(), now);
+                notice_id = entry.id;
+                put_on_top(entry,
+                           signer.sign(dkim::wanted_by(config, notice_id, notice_domain(config)),
+                                       entry.pieces));
+                batch.add.push_back(std::move(entry));
             }
             // One entry and its notice are one batch: both, or neither.
             if (const auto said = commit_blocking(spool, std::move(batch)); !said) {

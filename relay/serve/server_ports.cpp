@@ -31,8 +31,10 @@ admin::Ports Server::admin_ports() {
     out.separator = [this] { return current_.get()->config->auth.credential_separator.front(); };
     out.drop_with_dsn = [this](const EntrySelector& which, const std::string& reason) {
         return drop_with_notice(*spool_, *current_.get()->config, services_->make_ref, *events_,
-                                which, reason);
+                                *signer_, which, reason);
     };
+    out.dkim = signing_keys_.get();
+    out.dkim_algorithms = [this] { return current_.get()->config->dkim.algorithms; };
     out.trace_retention = [this] { return current_.get()->config->message.trace_retention; };
     const auto maker = std::make_shared<backup::Maker>(
         backup::Source{.state = config_->server.state,

@@ -107,6 +107,7 @@ Started Server::start() {
     current_.set(*snapshot);
     warn_of_plans(**snapshot);
     load_watch((*snapshot)->geo);
+    make_signing();
     make_services();
     for (std::size_t i = 0; i < threads; ++i) {
         threads_.push_back(
@@ -402,7 +403,8 @@ void Server::make_services() {
         Delivery::Ports{.config = [this] { return current_.get()->config; },
                         .paths = [this] { return current_.get()->paths; },
                         .make_ref = make_ref,
-                        .random = random_share},
+                        .random = random_share,
+                        .signing = signing_.get()},
         *spool_, offload_, *events_);
     services_.emplace(Services{
         .current = current_,
@@ -414,6 +416,7 @@ void Server::make_services() {
         .watch = login_watch_,
         .limits = limits_,
         .delivery = *delivery_,
+        .signing = *signing_,
         .spool = *spool_,
         .events = *events_,
         .bodies = bodies_,

@@ -223,12 +223,12 @@ TEST_CASE("the sample file is the defaults, and its keys all exist") {
         std::vector<std::string> examples;
         for (const Difference& d : differences(*sample.config, *full.config))
             examples.push_back(d.key);
-        CHECK(examples == std::vector<std::string>{"server.admin", "server.user", "server.contact",
-                                                   "server.abuse_contact", "tls.certificates",
-                                                   "auth.oauth.issuer", "auth.oauth.audience",
-                                                   "auth.oauth.jwks", "auth.external.ca",
-                                                   "auth.external.crl", "upstream.0.ca",
-                                                   "upstream.0.username", "upstream.0.password"});
+        CHECK(examples == std::vector<std::string>{
+                              "server.admin", "server.user", "server.contact",
+                              "server.abuse_contact", "tls.certificates", "auth.oauth.issuer",
+                              "auth.oauth.audience", "auth.oauth.jwks", "auth.external.ca",
+                              "auth.external.crl", "upstream.0.ca", "upstream.0.username",
+                              "upstream.0.password", "dkim.default_domain"});
     }
 }
 
@@ -343,8 +343,8 @@ sasldb_path = "/etc/sasldb2"
 
 TEST_CASE("keys of a later version are taken, have no effect and are named") {
     const auto loaded = load(least + R"(warm_share = 0.01
-[dkim]
-algorithms = ["rsa"]
+[intake]
+listen = []
 [[route]]
 sender_domains = ["a.example"]
 [first_account]
@@ -363,7 +363,7 @@ content = "off"
     };
     CHECK(notices.size() == 6);
     CHECK(told("/etc/p.toml:8: upstream.0.warm_share:"));
-    CHECK(told("/etc/p.toml:9: dkim:"));
+    CHECK(told("/etc/p.toml:9: intake:"));
     CHECK(told("/etc/p.toml:12: route:") == false);
     CHECK(told("/etc/p.toml:11: route:"));
     CHECK(told("/etc/p.toml:13: first_account:"));
