@@ -48,13 +48,26 @@ DomainKeysPtr KeyStore::known(const std::string& domain, KeyCache::Time now) {
 
 DomainKeysPtr KeyStore::load(const std::string& domain, KeyCache::Time now) {
     if (auto known = cache_.find(domain, now)) return known;
-    const std::uint64_t generation = cache_.generation();
+    // A key may go while it is read, because of a command: then there is another list by now.
+    constexpr int most_tries = 4;
+    for (int tries = 1;; ++tries) {
+        const std::uint64_t generation = cache_.generation();
+        std::vector<Trouble> troubles;
+        auto keys = read_keys(domain, troubles);
+        if (!keys->whole() && tries < most_tries && cache_.generation() != generation) continue;
+        for (const Trouble& one : troubles) damage_(one.file, one.why);
+        cache_.put(keys, generation, now);
+        return keys;
+    }
+}
+
+DomainKeysPtr KeyStore::read_keys(const std::string& domain, std::vector<Trouble>& troubles) const {
     auto keys = std::make_shared<DomainKeys>();
     keys->domain = domain;
     const auto index = index_of(domain);
     if (!index && index.error() != KeyError::no_keys) {
         keys->unreadable = true;
-        damage_(folder_of(domain) + "/keys", index.error().message());
+        troubles.push_back({folder_of(domain) + "/keys", index.error().message()});
     }
     for (const IndexedKey& listed : index ? *index : Index()) {
         if (listed.state != KeyState::active) continue;
@@ -63,10 +76,9 @@ DomainKeysPtr KeyStore::load(const std::string& domain, KeyCache::Time now) {
             keys->active.push_back(std::move(*key));
         } else {
             keys->unusable.push_back(listed.algorithm);
-            damage_(key_file(domain, listed.selector), key.error().message());
+            troubles.push_back({key_file(domain, listed.selector), key.error().message()});
         }
     }
-    cache_.put(keys, generation, now);
     return keys;
 }
 
@@ -168,7 +180,8 @@ result<std::vector<std::string>> KeyStore::domains() const {
     for (auto at = std::filesystem::directory_iterator(folder_, error);
          !error && at != std::filesystem::directory_iterator(); at.increment(error)) {
         std::string name = at->path().filename().string();
-        if (domain_form(name) == name) out.push_back(std::move(name));
+        std::error_code gone;
+        if (at->is_directory(gone) && domain_form(name) == name) out.push_back(std::move(name));
     }
     if (error == std::errc::no_such_file_or_directory) return std::vector<std::string>();
     if (error) return error_code(error.value(), boost::system::system_category());

@@ -69,6 +69,11 @@ class KeyStore {
   private:
     using Index = std::vector<IndexedKey>;
 
+    struct Trouble {
+        std::string file, why;
+    };
+    [[nodiscard]] DomainKeysPtr read_keys(const std::string& domain,
+                                          std::vector<Trouble>& troubles) const;
     [[nodiscard]] std::string folder_of(const std::string& domain) const;
     [[nodiscard]] std::string key_file(const std::string& domain,
                                        const std::string& selector) const;
