@@ -33,6 +33,9 @@ struct ServeOptions {
 /// Looks at the devices in the account store: a part of check_accounts().
 [[nodiscard]] std::vector<config::Finding> check_devices(const config::Config& config);
 
+/// Looks at STATE/dkim: a part of check_accounts(), for the folder is the relay's user's.
+[[nodiscard]] std::vector<config::Finding> check_dkim(const config::Config& config);
+
 /// Tries to listen on each address of `server.listen` for `postern check`, unless a relay serves
 /// this state now.
 [[nodiscard]] std::vector<config::Finding> check_listeners(const config::Config& config);

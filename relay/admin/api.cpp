@@ -77,6 +77,7 @@ Checked<Answer> api_v1(const Ports& ports, const Request& request) {
     const auto rest = path.subspan(1);
     if (noun == "account") return account_endpoint(ports, request, rest);
     if (noun == "customer") return customer_endpoint(ports, request, rest);
+    if (noun == "dkim") return dkim_endpoint(ports, request, rest);
     if (noun == "login") return login_endpoint(ports, request, rest);
     if (noun == "queue") return queue_endpoint(ports, request, rest);
     if (noun == "upstream") return upstream_endpoint(ports, request, rest);

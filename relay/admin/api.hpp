@@ -14,6 +14,7 @@
 
 #include "policy/decide.hpp"
 #include "policy/login_guard.hpp"
+#include "proto/dkim.hpp"
 #include "relay/admin/upstreams.hpp"
 #include "relay/backup/backup.hpp"
 #include "relay/spool/spool.hpp"
@@ -23,6 +24,9 @@ class AccountStore;
 }
 namespace postern::relay::event {
 class Stream;
+}
+namespace postern::relay::dkim {
+class KeyStore;
 }
 
 namespace postern::relay::admin {
@@ -120,6 +124,9 @@ struct Ports {
         drop_with_dsn;
     /// The names of the upstreams; empty function: there are none.
     std::function<std::vector<std::string>()> upstream_names;
+    dkim::KeyStore* dkim = nullptr;  ///< Signing keys.
+    /// What new keys are made of; goes with `dkim`.
+    std::function<std::vector<proto::DkimAlgorithm>()> dkim_algorithms;
     /// How long a message's life may be looked up; empty: as long as the journal has it.
     std::function<std::chrono::milliseconds()> trace_retention;
     std::function<std::chrono::system_clock::time_point()> now = &std::chrono::system_clock::now;

@@ -15,6 +15,8 @@ namespace postern::relay::admin {
 [[nodiscard]] Checked<Answer> import_endpoint(const Ports& ports, const Request& request);
 [[nodiscard]] Checked<Answer> customer_endpoint(const Ports& ports, const Request& request,
                                                 std::span<const std::string> rest);
+[[nodiscard]] Checked<Answer> dkim_endpoint(const Ports& ports, const Request& request,
+                                            std::span<const std::string> rest);
 [[nodiscard]] Checked<Answer> login_endpoint(const Ports& ports, const Request& request,
                                              std::span<const std::string> rest);
 [[nodiscard]] Checked<Answer> queue_endpoint(const Ports& ports, const Request& request,

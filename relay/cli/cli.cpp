@@ -77,6 +77,7 @@ Exit parse_and_run(int argc, const char* const* argv, const Programs& programs) 
     add_service_commands(root, context);
     add_account_commands(root, context);
     add_customer_commands(root, context);
+    add_dkim_commands(root, context);
     add_login_commands(root, context);
     add_queue_commands(root, context);
     add_upstream_commands(root, context);

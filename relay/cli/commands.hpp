@@ -60,6 +60,7 @@ void add_credential_commands(CLI::App& account, Context& context);
 void add_import_commands(CLI::App& account, Context& context);
 void add_backup_command(CLI::App& root, Context& context);
 void add_customer_commands(CLI::App& root, Context& context);
+void add_dkim_commands(CLI::App& root, Context& context);
 void add_login_commands(CLI::App& root, Context& context);
 void add_queue_commands(CLI::App& root, Context& context);
 void add_upstream_commands(CLI::App& root, Context& context);

@@ -5,6 +5,7 @@
 
 #include "auth/account_store.hpp"
 #include "relay/cli/channel.hpp"
+#include "relay/dkim/key_store.hpp"
 #include "relay/event/journal.hpp"
 #include "relay/event/json.hpp"
 #include "relay/process/lock.hpp"
@@ -39,8 +40,14 @@ class FilesChannel final : public Channel {
   public:
     FilesChannel(process::StateLock lock, std::unique_ptr<auth::AccountStore> accounts,
                  std::optional<event::Journal> journal, const config::Config& config,
-                 std::string who)
-        : lock_(std::move(lock)), accounts_(std::move(accounts)), who_(std::move(who)) {
+                 const Output& out, std::string who)
+        : lock_(std::move(lock)),
+          accounts_(std::move(accounts)),
+          signing_keys_(*files_, config.server.state + "/dkim",
+                        [&out](const std::string& file, const std::string& why) {
+                            (void)out.fault(Exit::done, file, why);
+                        }),
+          who_(std::move(who)) {
         if (journal) stream_.emplace(std::move(*journal));
         admin::Ports ports;
         ports.accounts = accounts_.get();
@@ -53,6 +60,8 @@ class FilesChannel final : public Channel {
             const auto it = limits.find(plan);
             return it == limits.end() ? std::nullopt : std::optional(it->second);
         };
+        ports.dkim = &signing_keys_;
+        ports.dkim_algorithms = [algorithms = config.dkim.algorithms] { return algorithms; };
         ports.device_listeners = [names = config::device_listeners(config)] { return names; };
         ports.separator = [c = config.auth.credential_separator.front()] { return c; };
         const auto maker = std::make_shared<backup::Maker>(
@@ -84,6 +93,8 @@ class FilesChannel final : public Channel {
   private:
     process::StateLock lock_;
     std::unique_ptr<auth::AccountStore> accounts_;
+    std::unique_ptr<FileSystem> files_ = posix_file_system();
+    dkim::KeyStore signing_keys_;
     std::optional<JournalStream> stream_;
     std::string who_;
     std::optional<admin::Api> api_;
@@ -148,7 +159,7 @@ std::unique_ptr<Channel> open_files(const config::Config& config, const Output& 
     std::optional<event::Journal> writable;
     if (journal) writable.emplace(std::move(*journal));
     return std::make_unique<FilesChannel>(std::move(*lock), std::move(*accounts),
-                                          std::move(writable), config, who);
+                                          std::move(writable), config, out, who);
 }
 
 }  // namespace postern::relay::cli

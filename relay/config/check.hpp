@@ -17,7 +17,8 @@ enum class Status : std::uint8_t { ok, warn, fail };
 /// One line of `postern check`.
 struct Finding {
     std::string check;  ///< "file", "rights", "certificate", "dns", "upstream", "listen", "state",
-                        ///< "spool", "clock", "accounts", "oauth", "geoip", "devices", "backend"
+                        ///< "spool", "clock", "accounts", "oauth", "geoip", "devices", "backend",
+                        ///< "dkim"
     Status status = Status::ok;
     std::string text;
     std::string fix;  ///< What to do; empty when ok.

@@ -14,6 +14,7 @@
 #include "policy/rule.hpp"
 #include "policy/window.hpp"
 #include "proto/classify.hpp"
+#include "proto/dkim.hpp"
 #include "proto/secret.hpp"
 #include "relay/config/network.hpp"
 #include "relay/event/event.hpp"
@@ -248,6 +249,13 @@ struct Route {
     std::vector<std::string> upstreams{};  ///< Their names; at least one.
 };
 
+struct Dkim {
+    /// What new keys are made of, and which of a domain's keys sign; none: nothing is signed.
+    std::vector<proto::DkimAlgorithm> algorithms = {proto::DkimAlgorithm::rsa,
+                                                    proto::DkimAlgorithm::ed25519};
+    std::string default_domain;  ///< A-labels; empty: none.
+};
+
 using policy::Mode;
 
 struct Rules {
@@ -288,6 +296,7 @@ struct Config {
     Spool spool;
     std::vector<Upstream> upstream;  ///< At least one, in the file's order.
     std::vector<Route> route;        ///< The first that fits a message is its own.
+    Dkim dkim;
     /// By plan; "transactional" and "device" are always there. What another plan does not name it
     /// has as transactional is documented.
     std::map<std::string, policy::PlanLimits, std::less<>> limits{

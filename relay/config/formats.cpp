@@ -6,7 +6,9 @@
 #include <array>
 #include <charconv>
 #include <limits>
+#include <utility>
 
+#include "proto/address.hpp"
 #include "proto/utf8.hpp"
 #include "relay/config/names.hpp"
 
@@ -152,6 +154,18 @@ void Hostname::read(Reading& r, const Node& node, const std::string& key, std::s
         return;
     }
     out = lower;
+}
+
+void Domain::read(Reading& r, const Node& node, const std::string& key, std::string& out) const {
+    const auto text = text_of(r, node, key, "a domain like \"example.net\"");
+    if (!text) return;
+    std::string form = proto::normalised_domain(*text);
+    if (!is_host_name(form) || form.find('.') == std::string::npos) {
+        r.fault(node.where, key,
+                fmt::format("{} is no domain; write one like \"example.net\"", in_quotes(*text)));
+        return;
+    }
+    out = std::move(form);
 }
 
 void Mailbox::read(Reading& r, const Node& node, const std::string& key, std::string& out) const {

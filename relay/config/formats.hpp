@@ -34,6 +34,11 @@ struct Hostname {
     void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
 };
 
+/// A mail domain; it becomes the form in which domains are compared (A-labels).
+struct Domain {
+    void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
+};
+
 /// A mail address of a person.
 struct Mailbox {
     void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;

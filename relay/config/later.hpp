@@ -12,8 +12,7 @@ struct LaterSection {
     std::string_view keys;  ///< Split at spaces.
 };
 
-inline constexpr std::array<LaterSection, 14> later_sections = {{
-    {"dkim", "algorithms default_domain"},
+inline constexpr std::array<LaterSection, 13> later_sections = {{
     {"intake", "listen from webhook"},
     {"business_hours", "multiplier floor"},
     {"profile", "spreads floor ramp"},

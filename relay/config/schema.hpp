@@ -237,6 +237,17 @@ void describe(V& v, Section<Route>) {
 }
 
 template <typename V>
+void describe(V& v, Section<Dkim>) {
+    v.key("algorithms", &Dkim::algorithms,
+          formats::ListOf{
+              formats::Choice<proto::DkimAlgorithm>{
+                  {{"rsa", proto::DkimAlgorithm::rsa}, {"ed25519", proto::DkimAlgorithm::ed25519}}},
+              8},
+          Reload::live);
+    v.key("default_domain", &Dkim::default_domain, formats::Domain{}, Reload::live);
+}
+
+template <typename V>
 void describe(V& v, Section<policy::PlanLimits>) {
     v.key("messages", &policy::PlanLimits::messages, formats::ListOf{formats::Windows{}, 16},
           Reload::live);
@@ -288,6 +299,7 @@ void describe(V& v, Section<Config>) {
     v.table("spool", &Config::spool);
     v.tables("upstream", &Config::upstream, Reload::live);
     v.tables("route", &Config::route, Reload::live);
+    v.table("dkim", &Config::dkim);
     v.map("limits", &Config::limits, Reload::live);
     v.table("rules", &Config::rules);
     v.table("dns", &Config::dns);

@@ -271,7 +271,8 @@ awaitable<ClientWord> Delivery::conclude(UpstreamPool& pool, net::TaskGroup& tas
         batch.add.push_back(std::move(entry));
     }
     const std::vector<Notice> notices = owed_notices(message.envelope, tally);
-    add_notices(batch, wait.source(), notices);
+    const NoticeSource source = wait.source();
+    co_await add_notices(batch, source, notices);
     const std::size_t kept = rest.size() + doubtful.size();
     if (!batch.add.empty()) {
         std::vector<event::Queued> told;
@@ -366,11 +367,18 @@ awaitable<void> Delivery::settle_late(UpstreamPool& pool, AttemptPtr attempt, Me
     co_await settle(pool, source, std::move(step), std::move(alone));
 }
 
-void Delivery::add_notices(SpoolBatch& batch, const NoticeSource& source,
-                           const std::vector<Notice>& notices) {
-    if (notices.empty()) return;
-    batch.add.push_back(make_notice_entry(*ports_.config(), source, notices, ports_.make_ref(),
-                                          ports_.make_ref(), std::chrono::system_clock::now()));
+awaitable<void> Delivery::add_notices(SpoolBatch& batch, const NoticeSource& source,
+                                      const std::vector<Notice>& notices) {
+    if (notices.empty()) co_return;
+    const config::ConfigPtr config = ports_.config();
+    NewEntry entry = make_notice_entry(*config, source, notices, ports_.make_ref(),
+                                       ports_.make_ref(), std::chrono::system_clock::now());
+    if (ports_.signing != nullptr) {
+        const auto signatures = co_await ports_.signing->sign(
+            dkim::wanted_by(*config, entry.id, notice_domain(*config)), entry.pieces);
+        put_on_top(entry, signatures.value_or(""));
+    }
+    batch.add.push_back(std::move(entry));
 }
 
 void Delivery::tell_notices(const std::string& ref, const proto::Envelope& envelope,

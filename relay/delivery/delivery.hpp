@@ -12,6 +12,7 @@
 #include "relay/config/config.hpp"
 #include "relay/delivery/notices.hpp"
 #include "relay/delivery/tally.hpp"
+#include "relay/dkim/signing_desk.hpp"
 #include "relay/event/event.hpp"
 #include "relay/message.hpp"
 #include "relay/net/task_group.hpp"
@@ -46,6 +47,8 @@ class Delivery {
         std::function<double()> random;         ///< Uniform in [0, 1); thread-safe.
         /// May block: called on the offload pool. Null: nothing is known.
         std::function<Standing(const std::string& account)> standing = nullptr;
+        /// Signs notifications; null: they go unsigned. Messages come signed.
+        dkim::SigningDesk* signing = nullptr;
     };
     Delivery(Ports ports, Spool& spool, asio::thread_pool& offload, event::Stream& events);
 
@@ -104,8 +107,9 @@ class Delivery {
     void tell_notices(const std::string& ref, const proto::Envelope& envelope,
                       const std::vector<Notice>& notices, const std::string& id,
                       std::string_view result);
-    void add_notices(SpoolBatch& batch, const NoticeSource& source,
-                     const std::vector<Notice>& notices);
+    /// Writes and signs the notification that carries them, if there are any.
+    [[nodiscard]] awaitable<void> add_notices(SpoolBatch& batch, const NoticeSource& source,
+                                              const std::vector<Notice>& notices);
 
     Ports ports_;
     Spool& spool_;

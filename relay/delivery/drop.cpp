@@ -21,8 +21,8 @@ boost::system::result<void> commit_blocking(Spool& spool, SpoolBatch batch) {
 /// Ends an entry that is held back, with the notification that it owes.
 boost::system::result<void> drop_one(Spool& spool, const config::Config& config,
                                      const std::function<std::string()>& make_ref,
-                                     event::Stream& events, const EntryInfo& info,
-                                     const std::string& reason) {
+                                     event::Stream& events, dkim::Signer& signer,
+                                     const EntryInfo& info, const std::string& reason) {
     const auto loaded = spool.load(info.id);
     if (!loaded) return loaded.error();
     const NewEntry& entry = loaded->entry;
@@ -52,9 +52,12 @@ boost::system::result<void> drop_one(Spool& spool, const config::Config& config,
                                   .envelope = &entry.envelope,
                                   .pieces = entry.pieces,
                                   .received = entry.created};
-        batch.add.push_back(make_notice_entry(config, source, notices, make_ref(), make_ref(),
-                                              std::chrono::system_clock::now()));
-        notice_id = batch.add.back().id;
+        NewEntry notice = make_notice_entry(config, source, notices, make_ref(), make_ref(),
+                                            std::chrono::system_clock::now());
+        notice_id = notice.id;
+        put_on_top(notice, signer.sign(dkim::wanted_by(config, notice_id, notice_domain(config)),
+                                       notice.pieces));
+        batch.add.push_back(std::move(notice));
     }
     // One entry and its notice are one batch: both, or neither.
     if (const auto said = commit_blocking(spool, std::move(batch)); !said) return said;
@@ -72,7 +75,8 @@ boost::system::result<void> drop_one(Spool& spool, const config::Config& config,
 
 ChangeOutcome drop_with_notice(Spool& spool, const config::Config& config,
                                const std::function<std::string()>& make_ref, event::Stream& events,
-                               const EntrySelector& which, const EntryChange& what,
+                               dkim::Signer& signer, const EntrySelector& which,
+                               const EntryChange& what,
                                const std::function<void(const EntryInfo&)>& dropped) {
     const auto began = std::chrono::system_clock::now();
     ChangeOutcome out;
@@ -85,7 +89,8 @@ ChangeOutcome drop_with_notice(Spool& spool, const config::Config& config,
         } else if (const HeldBack ours(spool, info.id); !ours) {
             out.fail(info.id, "an attempt, or another drop, is under way");
         } else {
-            if (const auto said = drop_one(spool, config, make_ref, events, info, what.reason);
+            if (const auto said =
+                    drop_one(spool, config, make_ref, events, signer, info, what.reason);
                 said) {
                 ++out.changed;
                 if (dropped) dropped(info);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "relay/config/config.hpp"
+#include "relay/dkim/signer.hpp"
 #include "relay/event/event.hpp"
 #include "relay/spool/spool.hpp"
 
@@ -29,12 +30,12 @@ class HeldBack {
 };
 
 /// Drops matching entries that no attempt holds (`what`: reason, limit, stop) and owes their
-/// senders a notification; `dropped` hears of each that is gone. Blocks: call it off the network
-/// threads.
+/// senders a notification, which `signer` signs; `dropped` hears of each that is gone. Blocks: call
+/// it off the network threads.
 [[nodiscard]] ChangeOutcome drop_with_notice(Spool& spool, const config::Config& config,
                                              const std::function<std::string()>& make_ref,
-                                             event::Stream& events, const EntrySelector& which,
-                                             const EntryChange& what,
+                                             event::Stream& events, dkim::Signer& signer,
+                                             const EntrySelector& which, const EntryChange& what,
                                              const std::function<void(const EntryInfo&)>& dropped);
 
 }  // namespace postern::relay

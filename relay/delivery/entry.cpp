@@ -377,7 +377,7 @@ Delivery::Step Delivery::next_step(const config::Config& config, const LoadedEnt
 awaitable<result<void>> Delivery::commit_step(const NoticeSource& source, Step step) {
     SpoolBatch batch;
     batch.update.push_back(step.update);
-    add_notices(batch, source, step.notices);
+    co_await add_notices(batch, source, step.notices);
     const std::string notice_id = batch.add.empty() ? "" : batch.add.back().id;
     // What could not be recorded will come again, and is told then.
     if (const auto said = co_await commit(spool_, std::move(batch)); !said) co_return said;

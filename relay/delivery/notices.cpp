@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include <fmt/format.h>
 #include <boost/asio/ip/address.hpp>
@@ -87,15 +88,19 @@ EntryUpdate without_notices(EntryUpdate update, const std::vector<Notice>& notic
     return update;
 }
 
+std::string notice_domain(const config::Config& config) {
+    const std::string& contact = config.server.contact;
+    const std::size_t at = contact.rfind('@');
+    return at == std::string::npos ? config.server.hostname : contact.substr(at + 1);
+}
+
 NewEntry make_notice_entry(const config::Config& config, const NoticeSource& source,
                            const std::vector<Notice>& notices, const std::string& id,
                            const std::string& random, WallTime now) {
     const Original original = original_of(source.pieces);
     proto::DsnRequest request;
     request.hostname = config.server.hostname;
-    const std::size_t at = config.server.contact.rfind('@');
-    request.from_domain =
-        at == std::string::npos ? config.server.hostname : config.server.contact.substr(at + 1);
+    request.from_domain = notice_domain(config);
     request.contact = config.server.contact;
     request.ref = source.ref;
     request.own_ref = id;
@@ -134,6 +139,18 @@ NewEntry make_notice_entry(const config::Config& config, const NoticeSource& sou
     entry.pieces.emplace_back(dsn->text);
     entry.keep = dsn;
     return entry;
+}
+
+void put_on_top(NewEntry& entry, std::string fields) {
+    if (fields.empty()) return;
+    struct Kept {
+        std::string fields;
+        std::shared_ptr<const void> rest;
+    };
+    const auto kept = std::make_shared<const Kept>(
+        Kept{.fields = std::move(fields), .rest = std::move(entry.keep)});
+    entry.pieces.insert(entry.pieces.begin(), kept->fields);
+    entry.keep = kept;
 }
 
 }  // namespace postern::relay

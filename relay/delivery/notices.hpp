@@ -41,9 +41,14 @@ struct Notice {
 /// again.
 [[nodiscard]] EntryUpdate without_notices(EntryUpdate update, const std::vector<Notice>& notices);
 
+/// Whose mail a notification is: the domain of its From.
+[[nodiscard]] std::string notice_domain(const config::Config& config);
+
 /// One queue entry that carries all notices, due now. `id` and `random` are fresh references.
 [[nodiscard]] NewEntry make_notice_entry(const config::Config& config, const NoticeSource& source,
                                          const std::vector<Notice>& notices, const std::string& id,
                                          const std::string& random, WallTime now);
+/// Fields on top of an entry's message.
+void put_on_top(NewEntry& entry, std::string fields);
 
 }  // namespace postern::relay

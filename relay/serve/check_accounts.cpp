@@ -48,8 +48,8 @@ std::vector<config::Finding> check_hashes(const config::Config& config) {
 
 std::vector<config::Finding> check_accounts(const config::Config& config) {
     std::vector<config::Finding> out = check_hashes(config);
-    if (config::any_failed(out)) return out;
-    std::ranges::move(check_devices(config), std::back_inserter(out));
+    if (!config::any_failed(out)) std::ranges::move(check_devices(config), std::back_inserter(out));
+    std::ranges::move(check_dkim(config), std::back_inserter(out));
     return out;
 }
 

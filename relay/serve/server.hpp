@@ -1,11 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <boost/asio/signal_set.hpp>
@@ -19,6 +21,7 @@
 #include "relay/admin/imports.hpp"
 #include "relay/admin/server.hpp"
 #include "relay/delivery/runner.hpp"
+#include "relay/dkim/signing_desk.hpp"
 #include "relay/event/line_writer.hpp"
 #include "relay/event/metrics.hpp"
 #include "relay/event/recorder.hpp"
@@ -77,6 +80,7 @@ class Server {
     [[nodiscard]] Started open_accounts();
     [[nodiscard]] Started open_spool();
     [[nodiscard]] Started freeze_as_suspended();
+    void make_signing();
     void make_services();
     /// Tells the login watch what logged in before, and from where by that database. Blocks.
     void load_watch(const geo::DatabasePtr& geo);
@@ -149,6 +153,10 @@ class Server {
     asio::io_context house_{1};
     const std::shared_ptr<admin::ImportDesk> imports_ = std::make_shared<admin::ImportDesk>();
     asio::thread_pool offload_{4};
+    std::unique_ptr<dkim::KeyStore> signing_keys_;
+    std::unique_ptr<dkim::Signer> signer_;
+    asio::thread_pool compute_{std::max(1U, std::thread::hardware_concurrency())};
+    std::unique_ptr<dkim::SigningDesk> signing_;
     std::unique_ptr<Delivery> delivery_;
     std::vector<std::unique_ptr<NetworkThread>> threads_;
     std::vector<net::Worker> workers_;

@@ -32,7 +32,7 @@ admin::Ports Server::admin_ports() {
     out.drop_with_dsn = [this](const EntrySelector& which, const EntryChange& what,
                                const std::function<void(const EntryInfo&)>& dropped) {
         return drop_with_notice(*spool_, *current_.get()->config, services_->make_ref, *events_,
-                                which, what, dropped);
+                                *signer_, which, what, dropped);
     };
     out.upstream_names = [this] {
         std::vector<std::string> names;
@@ -45,6 +45,8 @@ admin::Ports Server::admin_ports() {
                                 std::optional<std::chrono::seconds> for_long) {
                              return change_upstream(upstream, verb, for_long);
                          }};
+    out.dkim = signing_keys_.get();
+    out.dkim_algorithms = [this] { return current_.get()->config->dkim.algorithms; };
     out.trace_retention = [this] { return current_.get()->config->message.trace_retention; };
     const auto maker = std::make_shared<backup::Maker>(
         backup::Source{.state = config_->server.state,

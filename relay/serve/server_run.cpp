@@ -70,6 +70,7 @@ int Server::run() {
     auth_pool_->stop();
     const bool hangs = backend_ && !backend_->stop();
     offload_.join();
+    compute_.join();
     runner_ready_.store(nullptr);
     spool_->stop();
     keep_guard();

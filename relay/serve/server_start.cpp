@@ -108,6 +108,7 @@ Started Server::start() {
     came_into_force(**snapshot, nullptr);
     warn_of_plans(**snapshot);
     load_watch((*snapshot)->geo);
+    make_signing();
     make_services();
     for (std::size_t i = 0; i < threads; ++i) {
         threads_.push_back(
@@ -408,7 +409,8 @@ void Server::make_services() {
             .paths = [this] { return current_.get()->paths; },
             .make_ref = make_ref,
             .random = random_share,
-            .standing = [this](const std::string& account) { return standing_of(account); }},
+            .standing = [this](const std::string& account) { return standing_of(account); },
+            .signing = signing_.get()},
         *spool_, offload_, *events_);
     services_.emplace(Services{
         .current = current_,
@@ -420,6 +422,7 @@ void Server::make_services() {
         .watch = login_watch_,
         .limits = limits_,
         .delivery = *delivery_,
+        .signing = *signing_,
         .spool = *spool_,
         .events = *events_,
         .bodies = bodies_,

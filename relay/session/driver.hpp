@@ -92,7 +92,9 @@ class SessionDriver {
     [[nodiscard]] policy::Facts facts() const;
     [[nodiscard]] policy::Verdict ask_policy(policy::Stage stage, const policy::Facts& facts);
     void tell_message(const policy::Verdict& verdict);
-    [[nodiscard]] MessagePtr make_message();
+    [[nodiscard]] std::shared_ptr<Message> make_message();
+    [[nodiscard]] policy::Owned owned() const;
+    [[nodiscard]] dkim::Wanted wanted_signatures(const std::string& ref) const;
 
     Services& services_;
     Lane& lane_;

@@ -18,6 +18,7 @@
 #include "proto/session.hpp"
 #include "relay/config/config.hpp"
 #include "relay/delivery/delivery.hpp"
+#include "relay/dkim/signing_desk.hpp"
 #include "relay/event/event.hpp"
 #include "relay/geo/database.hpp"
 #include "relay/guard/attack_alerts.hpp"
@@ -86,6 +87,7 @@ struct Services {
     policy::LoginWatch& watch;
     policy::LimitStore& limits;
     Delivery& delivery;
+    dkim::SigningDesk& signing;
     Spool& spool;
     event::Stream& events;
     BodyBudget& bodies;

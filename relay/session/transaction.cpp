@@ -140,11 +140,7 @@ awaitable<void> SessionDriver::judge(Stage stage) {
     }
     const proto::Envelope& envelope = machine_->envelope();
     policy::Facts known = facts();
-    const auth::AccountRecord& owner = acting_account_ ? *acting_account_ : *account_;
-    known.owned = {.everything = owner.owned.everything,
-                   .account = owner.name,
-                   .addresses = owner.owned.addresses,
-                   .domains = owner.owned.domains};
+    known.owned = owned();
     known.mail_from = envelope.mail_from ? &*envelope.mail_from : nullptr;
     known.declared_size = envelope.declared_size;
     known.recipients = envelope.recipients.size();
@@ -192,6 +188,15 @@ awaitable<void> SessionDriver::judge(Stage stage) {
         remember_refusal(stage, std::move(verdict));
     }
     machine_->refuse(std::move(reply));
+}
+
+/// What it may send as. Views into the account.
+policy::Owned SessionDriver::owned() const {
+    const auth::AccountRecord& owner = acting_account_ ? *acting_account_ : *account_;
+    return {.everything = owner.owned.everything,
+            .account = owner.name,
+            .addresses = owner.owned.addresses,
+            .domains = owner.owned.domains};
 }
 
 /// Reads anew what has changed of the account, and of the one that it acts for. False: it may send
@@ -292,7 +297,7 @@ void SessionDriver::tell_message(const policy::Verdict& verdict) {
     services_.events.emit(std::move(told));
 }
 
-MessagePtr SessionDriver::make_message() {
+std::shared_ptr<Message> SessionDriver::make_message() {
     Transaction& t = *transaction_;
     const proto::HeaderFacts& header = t.header.facts();
     auto message = std::make_shared<Message>();
@@ -329,11 +334,27 @@ MessagePtr SessionDriver::make_message() {
     return message;
 }
 
+/// A domain's key vouches only for who owns the address, also where no rule asks for that.
+dkim::Wanted SessionDriver::wanted_signatures(const std::string& ref) const {
+    const auto& from = transaction_->header.facts().from;
+    const bool vouches = !from.empty() && owned().has(from.front());
+    return dkim::wanted_by(*transaction_->snapshot->config, ref,
+                           vouches ? std::string_view(from.front().domain) : std::string_view());
+}
+
 awaitable<void> SessionDriver::commit() {
     Transaction& t = *transaction_;
     const std::string ref = machine_->ref();
-    const ClientWord word = co_await services_.delivery.take(lane_.upstreams, lane_.tasks,
-                                                             make_message(), t.data_ended);
+    const std::shared_ptr<Message> message = make_message();
+    // What goes upstream or to the spool is what is signed: nothing of it changes any more.
+    const std::optional<std::string> signatures =
+        co_await services_.signing.sign(wanted_signatures(ref), message->pieces());
+    ClientWord word{.reply = {451, "4.3.2", "too much mail comes at once, try again later", false}};
+    if (signatures) {
+        message->prefix.insert(0, *signatures);
+        word =
+            co_await services_.delivery.take(lane_.upstreams, lane_.tasks, message, t.data_ended);
+    }
     if (word.accepted) t.tokens.commit();
     discarded_ = 0;
     services_.events.emit(event::Answered{

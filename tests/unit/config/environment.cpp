@@ -152,14 +152,29 @@ TEST_CASE("wrong variables in a known section are errors, others are passed over
 
 TEST_CASE("later keys in variables are taken and named") {
     World world;
-    world.environment = {{"POSTERN_DKIM_ALGORITHMS", "rsa"},
+    world.environment = {{"POSTERN_CONTENT_MODEL", "mine.model"},
                          {"POSTERN_UPSTREAM_0_WEIGHT", "2"},
                          {"POSTERN_ZONE_0_NAME", "xbl.example"},
                          {"POSTERN_LIMITS_GOLD_CUSTOMER_MESSAGES", "1/min"}};
     const auto c = good(world);
     CHECK(c->notices.size() == 3);
     CHECK(c->upstream[0].weight == 2);
+    CHECK(bad({{"POSTERN_CONTENT_MODL", "mine.model"}}).size() == 1);
+}
+
+TEST_CASE("signatures by variables: a list of words, and a domain in its form") {
+    World world;
+    world.environment = {{"POSTERN_DKIM_ALGORITHMS", "ed25519"},
+                         {"POSTERN_DKIM_DEFAULT_DOMAIN", "M\xc3\xbcller.example"}};
+    const auto c = good(world);
+    CHECK(c->notices.empty());
+    CHECK(c->dkim.algorithms == std::vector{proto::DkimAlgorithm::ed25519});
+    CHECK(c->dkim.default_domain == "xn--mller-kva.example");
+    world.environment = {{"POSTERN_DKIM_ALGORITHMS", "ed25519,rsa"}};
+    CHECK(good(world)->dkim.algorithms ==
+          std::vector{proto::DkimAlgorithm::ed25519, proto::DkimAlgorithm::rsa});
     CHECK(bad({{"POSTERN_DKIM_ALGORITM", "rsa"}}).size() == 1);
+    CHECK(bad({{"POSTERN_DKIM_ALGORITHMS", "dsa"}}).size() == 1);
 }
 
 TEST_CASE("the names of other mail images stand for ours, and ours win") {

@@ -228,7 +228,8 @@ TEST_CASE("the sample file is the defaults, and its keys all exist") {
                               "server.abuse_contact", "tls.certificates", "auth.oauth.issuer",
                               "auth.oauth.audience", "auth.oauth.jwks", "auth.external.ca",
                               "auth.external.crl", "upstream.0.ca", "upstream.0.username",
-                              "upstream.0.password", "upstream.0.source_address", "route"});
+                              "upstream.0.password", "upstream.0.source_address", "route",
+                              "dkim.default_domain"});
     }
 }
 
@@ -343,10 +344,10 @@ sasldb_path = "/etc/sasldb2"
 
 TEST_CASE("keys of a later version are taken, have no effect and are named") {
     const auto loaded = load(least + R"(pin = "sha256//x"
-[dkim]
-algorithms = ["rsa"]
 [intake]
 listen = []
+[profile]
+ramp = "14d"
 [first_account]
 owns = ["a.example"]
 [alerts]
@@ -363,9 +364,9 @@ content = "off"
     };
     CHECK(notices.size() == 6);
     CHECK(told("/etc/p.toml:8: upstream.0.pin:"));
-    CHECK(told("/etc/p.toml:9: dkim:"));
-    CHECK(told("/etc/p.toml:12: intake:") == false);
-    CHECK(told("/etc/p.toml:11: intake:"));
+    CHECK(told("/etc/p.toml:9: intake:"));
+    CHECK(told("/etc/p.toml:12: profile:") == false);
+    CHECK(told("/etc/p.toml:11: profile:"));
     CHECK(told("/etc/p.toml:13: first_account:"));
     CHECK(told("/etc/p.toml:18: rules.content:"));
 }

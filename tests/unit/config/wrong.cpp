@@ -254,6 +254,12 @@ TEST_CASE("a fault behind the least file names line, key, what is wrong and what
         {"[log]\ntarget = \"syslog\"",
          "9: log.target: \"syslog\" is not \"stdout\", \"journald\" or \"file:/PATH\""},
         {"[dkim]\nalgorithm = \"rsa\"", "9: dkim.algorithm: unknown key; did you mean algorithms?"},
+        {"[dkim]\nalgorithms = [\"rsa\", \"dsa\"]",
+         "9: dkim.algorithms: \"dsa\" is not \"rsa\" or \"ed25519\""},
+        {"[dkim]\ndefault_domain = \"an example\"",
+         "9: dkim.default_domain: \"an example\" is no domain; write one like \"example.net\""},
+        {"[dkim]\ndefault_domain = \"localhost\"",
+         "9: dkim.default_domain: \"localhost\" is no domain; write one like \"example.net\""},
         {"[resources]\nmax_connections = 99999999999999999999", "9: no TOML: "},
     };
     for (const Wrong& wrong : table) {

@@ -65,10 +65,14 @@ TEST_CASE(
     EntryChange what{
         .kind = EntryChange::Kind::drop, .reason = "why", .now = {}, .limit = 2, .stop = {}};
     std::vector<std::string> gone;
+    const auto files = posix_file_system();
+    dkim::KeyStore keys(*files, "/nonexistent/dkim", nullptr);
+    dkim::Signer signer(keys, bench.events);
     const auto drop = [&] {
         return drop_with_notice(
             bench.spool, *bench.config, [&] { return "01REF" + std::to_string(bench.refs++); },
-            bench.events, {}, what, [&](const EntryInfo& info) { gone.push_back(info.id); });
+            bench.events, signer, {}, what,
+            [&](const EntryInfo& info) { gone.push_back(info.id); });
     };
     const auto some = drop();
     CHECK(some.matched == 2);
