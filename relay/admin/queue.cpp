@@ -238,7 +238,8 @@ class QueueCall {
     }
 
     [[nodiscard]] Checked<void> is_upstream(const std::string& to) const {
-        const auto names = ports_.upstream_names ? ports_.upstream_names() : std::vector<std::string>();
+        const auto names =
+            ports_.upstream_names ? ports_.upstream_names() : std::vector<std::string>();
         if (std::ranges::find(names, to) != names.end()) return {};
         const std::vector<std::string_view> views(names.begin(), names.end());
         const std::string_view near = config::nearest(to, views);

@@ -62,7 +62,10 @@ class QueueCommands {
                     });
         c_.out.table({"ID", "STATE", "TAKEN", "TRIED", "NEXT", "BYTES", "FROM", "TO", "LAST REPLY"},
                      rows);
-        if (exit == Exit::done && rows.empty() && !c_.out.json) c_.out.note("nothing waits");
+        if (exit == Exit::done && rows.empty() && !c_.out.json) {
+            const bool all = chosen.ids.empty() && chosen.selectors.empty();
+            c_.out.note(all ? "nothing waits" : "nothing that you chose waits");
+        }
         return exit;
     }
 
