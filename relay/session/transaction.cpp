@@ -338,8 +338,12 @@ std::shared_ptr<Message> SessionDriver::make_message() {
 dkim::Wanted SessionDriver::wanted_signatures(const std::string& ref) const {
     const auto& from = transaction_->header.facts().from;
     const bool vouches = !from.empty() && owned().has(from.front());
-    return dkim::wanted_by(*transaction_->snapshot->config, ref,
-                           vouches ? std::string_view(from.front().domain) : std::string_view());
+    dkim::Wanted wanted =
+        dkim::wanted_by(*transaction_->snapshot->config, ref,
+                        vouches ? std::string_view(from.front().domain) : std::string_view());
+    // That key would vouch for whatever From says, its own domain's addresses with it.
+    if (!vouches) wanted.default_domain.clear();
+    return wanted;
 }
 
 awaitable<void> SessionDriver::commit() {
@@ -349,7 +353,7 @@ awaitable<void> SessionDriver::commit() {
     // What goes upstream or to the spool is what is signed: nothing of it changes any more.
     const std::optional<std::string> signatures =
         co_await services_.signing.sign(wanted_signatures(ref), message->pieces());
-    ClientWord word{.reply = {451, "4.3.2", "too much mail comes at once, try again later", false}};
+    ClientWord word{.reply = {451, "4.3.0", "too much mail comes at once, try again later", false}};
     if (signatures) {
         message->prefix.insert(0, *signatures);
         word =

@@ -193,7 +193,7 @@ def test_whose_keys_sign(place: Place) -> None:
 
 def test_a_key_vouches_for_owners_alone(place: Place) -> None:
     """With the rule off, anybody may write anybody's From; the domain's key does not sign that."""
-    pair = place.pair({"rules": {"header_from": "off"}})
+    pair = place.pair({"rules": {"header_from": "off"}, "dkim": {"default_domain": "example.net"}})
     relay = pair[0]
     relay.add_account("eve@evil.example", "another password")
     relay.cli("dkim", "new", "example.net")
