@@ -19,6 +19,8 @@ using clock = std::chrono::steady_clock;
 constexpr std::chrono::seconds key_patience{5};
 /// A login that waits longer than this for its turn on the pool is answered 454.
 constexpr std::chrono::seconds pool_patience{10};
+/// So long a login that may not even wait its turn is kept before its 454.
+constexpr std::chrono::seconds busy_pause{2};
 
 auth::AuthPool::Priority priority_of(policy::LoginGuard::Trust trust) {
     switch (trust) {
@@ -104,7 +106,13 @@ awaitable<bool> SessionDriver::pass_guard(const std::optional<proto::Secret>& re
         }
         if (gate.kind == policy::LoginGuard::Gate::Kind::go) co_return true;
         if (gate.kind == policy::LoginGuard::Gate::Kind::busy) {
-            login_unavailable("busy");
+            // Whoever asks again at once would have of our time what the owners are to have.
+            attempt_ = {};
+            if (co_await pause(busy_pause)) {
+                login_unavailable("busy");
+            } else {
+                machine_->auth_failed({421, "4.3.2", "closing", true});
+            }
             co_return false;
         }
         if (!co_await pause(gate.wait)) {
