@@ -222,7 +222,8 @@ class QueueCall {
                 part += piece.substr(piece.size() - (total - at), export_part - part.size());
         }
         if (*offset > total) return invalid("is behind the message's end", "offset");
-        if (*offset == 0) tell(ports_, request_, "queue_export", id, {{"ref", loaded->entry.ref}});
+        tell(ports_, request_, "queue_export", id,
+             {{"ref", loaded->entry.ref}, {"offset", std::to_string(*offset)}});
         const std::size_t end = *offset + part.size();
         return Answer{Json{{"id", id},
                            {"bytes", total},

@@ -160,7 +160,7 @@ TEST_CASE("a change that ends early says how far it came") {
     CHECK(q.events.of<relay::event::Admin>().size() == 1);
 }
 
-TEST_CASE("a message is handed out in parts, and once told") {
+TEST_CASE("a message is handed out in parts, and each is told") {
     Queue q;
     std::string message;
     while (message.size() < (9U << 20U)) message += "line " + std::to_string(message.size());
@@ -178,9 +178,11 @@ TEST_CASE("a message is handed out in parts, and once told") {
     }
     CHECK(got == message);
     const auto told = q.events.of<relay::event::Admin>();
-    REQUIRE(told.size() == 1);
-    CHECK(told[0].what == "queue_export");
-    CHECK(told[0].subject == one);
+    REQUIRE(told.size() == 3);
+    CHECK(told[2].what == "queue_export");
+    CHECK(told[2].subject == one);
+    CHECK(told[2].fields.back() ==
+          std::pair<std::string, std::string>("offset", std::to_string(8U << 20U)));
 
     CHECK(q.call("POST", target, R"({"offset":99999999})").status == 400);
     CHECK(q.call("POST", target, R"({"offset":"x"})").status == 400);
