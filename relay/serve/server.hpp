@@ -107,7 +107,7 @@ class Server {
     void look_after_upstreams();
     /// Says at the end of a day which standby did not get its share.
     void look_after_standbys();
-    [[nodiscard]] Standing standing_of(const std::string& account) const;
+    [[nodiscard]] boost::system::result<Standing> standing_of(const std::string& account) const;
     void look_after_alerts();
     void look_after_certificates();
     void keep_guard();
@@ -150,13 +150,14 @@ class Server {
 
     Current current_;
     std::shared_ptr<net::TicketKeys> tickets_;
-    asio::io_context house_{1};
-    const std::shared_ptr<admin::ImportDesk> imports_ = std::make_shared<admin::ImportDesk>();
-    asio::thread_pool offload_{4};
+    // Before the loop: at the end coroutines of it may still count in the desk.
     std::unique_ptr<dkim::KeyStore> signing_keys_;
     std::unique_ptr<dkim::Signer> signer_;
     asio::thread_pool compute_{std::max(1U, std::thread::hardware_concurrency())};
     std::unique_ptr<dkim::SigningDesk> signing_;
+    asio::io_context house_{1};
+    const std::shared_ptr<admin::ImportDesk> imports_ = std::make_shared<admin::ImportDesk>();
+    asio::thread_pool offload_{4};
     std::unique_ptr<Delivery> delivery_;
     std::vector<std::unique_ptr<NetworkThread>> threads_;
     std::vector<net::Worker> workers_;
