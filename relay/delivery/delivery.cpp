@@ -64,19 +64,6 @@ proto::Reply no_space() {
             .close_after = false};
 }
 
-/// No path offers what the message needs.
-proto::Reply unfit_reply(const PathSet& paths, const PathSet::Needs& needs) {
-    if (needs.eight_bit_mime &&
-        !paths.any_offers({.size = 0, .eight_bit_mime = true, .smtputf8 = false})) {
-        return {554, "5.6.3", "the way out takes no 8-bit messages (8BITMIME)", false};
-    }
-    if (needs.smtputf8 &&
-        !paths.any_offers({.size = 0, .eight_bit_mime = false, .smtputf8 = true})) {
-        return {550, "5.6.9", "the way out takes no internationalized addresses (SMTPUTF8)", false};
-    }
-    return {552, "5.3.4", "the message is larger than any way out takes", false};
-}
-
 std::string last_words(const Tally& tally) {
     for (const std::size_t i : tally.members()) {
         const auto& reply = tally.line(i).reply;
@@ -252,6 +239,8 @@ awaitable<ClientWord> Delivery::conclude(UpstreamPool& pool, net::TaskGroup& tas
             deferred ? now + retry_delay(wait.config->delivery.retry, 1, ports_.random()) : now;
         entry.last_reply = last_words(tally);
         if (entry.last_reply.empty()) entry.last_reply = wait.trouble;
+        // It stays with its path.
+        if (deferred) entry.upstream = tally.line(tally.with(Fate::deferred).front()).path;
         batch.add.push_back(std::move(entry));
     }
     if (!doubtful.empty()) {

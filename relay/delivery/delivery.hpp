@@ -46,7 +46,8 @@ class Delivery {
         std::function<std::string()> make_ref;  ///< Thread-safe.
         std::function<double()> random;         ///< Uniform in [0, 1); thread-safe.
         /// May block: called on the offload pool. Null: nothing is known.
-        std::function<Standing(const std::string& account)> standing = nullptr;
+        std::function<boost::system::result<Standing>(const std::string& account)> standing =
+            nullptr;
         /// Signs notifications; null: they go unsigned. Messages come signed.
         dkim::SigningDesk* signing = nullptr;
     };
@@ -93,8 +94,12 @@ class Delivery {
     /// Tries the ways of an entry one after the other.
     [[nodiscard]] awaitable<void> try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEntry> shared,
                                             Ways& ways, Trial& trial);
+    struct Tried {
+        bool attempted = false;
+        bool may_give_up = true;  ///< It is not our own turn that it waits for.
+    };
     [[nodiscard]] Step next_step(const config::Config& config, const LoadedEntry& loaded,
-                                 const Tally& tally, bool attempted);
+                                 const Tally& tally, Tried tried);
     /// Records it with its notices as one batch, and tells of it then.
     [[nodiscard]] awaitable<result<void>> commit_step(const NoticeSource& source, Step step);
     /// Records it with its notices, or `alone`: what there is of it without them. Until it is

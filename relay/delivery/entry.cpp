@@ -22,10 +22,11 @@ using How = AttemptResult::How;
 
 /// How soon an entry comes again that found no free way.
 constexpr std::chrono::seconds no_way_pause{15};
-/// The same of one that an operator sent by a way that takes no mail now: there may be very many.
-constexpr std::chrono::minutes rerouted_pause{1};
-/// The longest that an entry is kept back for a path's rate.
-constexpr std::chrono::milliseconds longest_rate_pause = std::chrono::minutes(15);
+/// The same of one whose own ways take no mail now while others do: there may be very many.
+constexpr std::chrono::minutes own_way_pause{1};
+/// How long an entry is kept back for a path's rate: very many may wait for the same token.
+constexpr std::chrono::milliseconds shortest_rate_pause = std::chrono::seconds(1);
+constexpr std::chrono::milliseconds longest_rate_pause = std::chrono::minutes(1);
 /// How soon an entry comes again whose attempt ended by an exception.
 constexpr std::chrono::minutes after_exception{1};
 /// An upstream session of a spooled message is bounded by the time-outs of its stages; this is
@@ -63,32 +64,6 @@ bool may_pass(const boost::system::error_code& error) {
            error == SpoolError::busy;
 }
 
-/// The ways that it may go now, best first.
-Ways ways_of(const PathSet& all, const PathSet& routed, const LoadedEntry& loaded,
-             const Sender& sender, const PathSet::Needs& needs,
-             const std::function<double()>& random) {
-    const NewEntry& entry = loaded.entry;
-    const bool in_doubt = entry.state == EntryState::in_doubt;
-    if (in_doubt || loaded.rerouted) {
-        // Wherever such mail goes by now.
-        const PathPtr path = all.find(entry.upstream);
-        const auto offer = path ? path->last_offer() : std::nullopt;
-        if (path && (!offer || offers(*offer, needs))) {
-            if (!path->takes_mail(clock::now())) return {};
-            return {.paths = {path}, .warm = std::nullopt};
-        }
-        // What is in doubt goes no other way; what an operator sent there does, where that one is
-        // gone or never takes it.
-        if (in_doubt) return {};
-    }
-    // What was tried before is the primaries' own.
-    const bool first = entry.attempts == 0 && !entry.dsn;
-    const Wish wish{.needs = needs,
-                    .warms_as = first ? std::string_view(warms_as(sender)) : std::string_view(),
-                    .before = entry.upstream};
-    return choose(routed, wish, {clock::now(), std::chrono::system_clock::now()}, random);
-}
-
 NoticeSource source_of(const LoadedEntry& loaded) {
     return {.ref = loaded.entry.ref,
             .account = loaded.entry.account,
@@ -115,12 +90,17 @@ awaitable<void> Delivery::run_entry(UpstreamPool& pool, std::string id) {
 }
 
 awaitable<void> Delivery::load_and_attempt(UpstreamPool& pool, std::string id) {
-    Standing standing;
+    boost::system::result<Standing> standing = Standing();
     auto read = co_await net::offload(offload_, [&] {
         auto loaded = spool_.load(id);
         if (loaded && ports_.standing) standing = ports_.standing(loaded->entry.account);
         return loaded;
     });
+    if (!standing) {
+        // Whose mail may go where is not known: it may be routed, or its sender suspended.
+        spool_.put_back(id, std::chrono::system_clock::now() + no_way_pause);
+        co_return;
+    }
     if (!read) {
         // Damage was told by the spool itself; an entry that is gone was dropped meanwhile.
         if (read.error() != SpoolError::damaged && read.error() != SpoolError::not_found) {
@@ -137,7 +117,7 @@ awaitable<void> Delivery::load_and_attempt(UpstreamPool& pool, std::string id) {
     }
     // An attempt may outlive us: it keeps the entry alive.
     co_await attempt_entry(pool, std::make_shared<LoadedEntry>(std::move(*read)),
-                           std::move(standing));
+                           std::move(*standing));
 }
 
 struct Delivery::Trial {
@@ -151,14 +131,20 @@ awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEn
                                     Ways& ways, Trial& trial) {
     NewEntry& entry = shared->entry;
     Tally& tally = trial.tally;
-    for (const PathPtr& path : ways.paths) {
+    const bool first = entry.attempts == 0 && entry.upstream.empty();
+    for (std::size_t i = 0; i < ways.paths.size(); ++i) {
+        const PathPtr path = ways.paths[i];
         const bool warm = ways.warms(path);
         if (pool.hurried()) break;
         if (const auto wait = path->rate_wait(clock::now()); wait > std::chrono::nanoseconds(0)) {
             if (warm) continue;
+            // What no path had yet may go by an equal one.
+            if (first && i + 1 < ways.paths.size() &&
+                ways.paths[i + 1]->role(clock::now()) == path->role(clock::now()))
+                continue;
             // It stays with its path, and waits for as long as that takes.
             trial.pause = std::clamp<std::chrono::milliseconds>(
-                std::chrono::ceil<std::chrono::milliseconds>(wait), std::chrono::milliseconds(1),
+                std::chrono::ceil<std::chrono::milliseconds>(wait), shortest_rate_pause,
                 longest_rate_pause);
             break;
         }
@@ -235,27 +221,25 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
                 .needs = {.size = size_of(entry),
                           .eight_bit_mime = entry.envelope.body == proto::Body::eight_bit_mime,
                           .smtputf8 = entry.envelope.smtputf8}};
-    Ways ways = ways_of(*all, paths, loaded, sender, trial.needs, ports_.random);
-    const bool waits_for_its_way =
-        ways.paths.empty() && (loaded.rerouted || entry.state == EntryState::in_doubt);
-    if (waits_for_its_way && loaded.rerouted) trial.pause = rerouted_pause;
-    co_await try_entry(pool, shared, ways, trial);
+    Choice choice = ways_of(*all, paths, loaded, sender, trial.needs, ports_.random);
+    const bool own = choice.own_way || paths.paths.size() < all->paths.size();
+    if (choice.ways.paths.empty() && own) trial.pause = own_way_pause;
+    co_await try_entry(pool, shared, choice.ways, trial);
     const Tally& tally = trial.tally;
     const bool attempted = trial.attempted;
-    if (!attempted && !waits_for_its_way && !paths.any_offers(trial.needs)) {
+    if (!attempted && !choice.own_way && !paths.any_offers(trial.needs)) {
         // Nothing that is configured will ever take it.
         EntryUpdate update = unchanged(loaded);
         std::vector<Notice> notices;
+        const proto::Reply reply = unfit_reply(paths, trial.needs);
+        update.last_reply = last_word(reply);
         for (const std::uint32_t i : loaded.open) {
             update.done.push_back({i, Settled::refused});
             if (proto::dsn_owed(entry.envelope, entry.envelope.recipients[i],
                                 proto::DsnAction::failed)) {
                 notices.push_back({.recipient = i,
                                    .action = proto::DsnAction::failed,
-                                   .reply = {.code = 554,
-                                             .enhanced = "5.6.3",
-                                             .text = "no way out offers what the message needs",
-                                             .close_after = false},
+                                   .reply = reply,
                                    .remote = {},
                                    .reason = "No way out offers what the message needs."});
             }
@@ -263,9 +247,22 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
         EntryUpdate alone = without_notices(update, notices);
         Step step{.update = std::move(update), .notices = std::move(notices)};
         co_await settle(pool, source_of(loaded), std::move(step), std::move(alone));
+        for (const std::uint32_t i : loaded.open) {
+            events_.emit(event::Delivery{.ref = entry.ref,
+                                         .id = entry.dsn ? entry.id : entry.ref,
+                                         .rcpt = entry.envelope.recipients[i].address.text(),
+                                         .enhanced = reply.enhanced,
+                                         .text = reply.text,
+                                         .stage = "mail",
+                                         .code = reply.code,
+                                         .judges = "path",
+                                         .result = "refused"});
+        }
         co_return;
     }
-    Step step = next_step(*config, loaded, tally, attempted);
+    // What waits for a turn of ours, and not for the upstream, is tried before it is given up.
+    const bool kept_by_us = !attempted && !choice.ways.paths.empty();
+    Step step = next_step(*config, loaded, tally, {attempted, !kept_by_us});
     const bool nothing_new = !attempted && step.update.done.empty() &&
                              step.update.delay_notified == loaded.delay_notified;
     if (nothing_new) {
@@ -299,7 +296,7 @@ awaitable<std::string> Delivery::age_waiting(std::string after) {
         // Held meanwhile: nobody tells of its age.
         if (!loaded || loaded->held) continue;
         const Tally untouched(loaded->entry.envelope.recipients.size(), &loaded->open);
-        Step step = next_step(*config, *loaded, untouched, false);
+        Step step = next_step(*config, *loaded, untouched, {});
         if (step.update.done.empty() && step.update.delay_notified == loaded->delay_notified)
             continue;
         const auto said = co_await commit_step(source_of(*loaded), std::move(step));
@@ -314,7 +311,8 @@ awaitable<std::string> Delivery::age_waiting(std::string after) {
 }
 
 Delivery::Step Delivery::next_step(const config::Config& config, const LoadedEntry& loaded,
-                                   const Tally& tally, bool attempted) {
+                                   const Tally& tally, Tried tried) {
+    const bool attempted = tried.attempted;
     const NewEntry& entry = loaded.entry;
     const auto now = std::chrono::system_clock::now();
     Step step;
@@ -322,7 +320,8 @@ Delivery::Step Delivery::next_step(const config::Config& config, const LoadedEnt
     EntryUpdate& update = step.update;
     update = unchanged(loaded);
     update.attempts = entry.attempts + (attempted ? 1U : 0U);
-    update.state = tally.any(Fate::in_doubt) || (!attempted && entry.state == EntryState::in_doubt)
+    // What is left of it may be there already, whatever a later attempt heard.
+    update.state = tally.any(Fate::in_doubt) || entry.state == EntryState::in_doubt
                        ? EntryState::in_doubt
                        : EntryState::deferred;
     std::vector<std::size_t> left;
@@ -342,7 +341,7 @@ Delivery::Step Delivery::next_step(const config::Config& config, const LoadedEnt
     std::vector<Notice>& notices = step.notices;
     notices = owed_notices(entry.envelope, tally);
     const auto age = now - entry.created;
-    if (!left.empty() && age >= config.delivery.retry.give_up) {
+    if (!left.empty() && age >= config.delivery.retry.give_up && tried.may_give_up) {
         for (const std::size_t i : left) {
             update.done.push_back({static_cast<std::uint32_t>(i), Settled::expired});
             const auto& rcpt = entry.envelope.recipients[i];
@@ -371,6 +370,9 @@ Delivery::Step Delivery::next_step(const config::Config& config, const LoadedEnt
     update.next_attempt =
         now + (attempted ? retry_delay(config.delivery.retry, update.attempts, ports_.random())
                          : std::chrono::milliseconds(no_way_pause));
+    // Its answer may still be awaited.
+    if (!attempted && update.state == EntryState::in_doubt)
+        update.next_attempt = std::max(update.next_attempt, entry.next_attempt);
     return step;
 }
 

@@ -59,14 +59,61 @@ void settle_warm(Ways& ways, Tally& tally, const AttemptResult& result) {
     const bool taken =
         std::ranges::any_of(result.results, [](const auto& one) { return one.reply.code < 400; });
     const bool in_doubt = result.how == AttemptResult::How::in_doubt;
-    const bool left = tally.any(Tally::Fate::open) || tally.any(Tally::Fate::deferred);
+    // A word on one mail or its recipients says nothing of the standby: who sends such mail must
+    // not keep it cold for everybody.
+    const bool its_own =
+        result.failure.has_value() || std::ranges::any_of(result.results, [](const auto& one) {
+            return one.reply.code >= 400 &&
+                   (one.stage == proto::UpstreamStage::mail || proto::is_path_trouble(one.reply));
+        });
     if (taken) {
         ways.warm->delivered();
-    } else if (left && !in_doubt && result.how != AttemptResult::How::unfit) {
+    } else if (its_own && !in_doubt) {
         ways.warm->failed(std::chrono::steady_clock::now());
     }
     ways.warm.reset();
     if (!in_doubt) tally.reopen();
+}
+
+proto::Reply unfit_reply(const PathSet& paths, const PathSet::Needs& needs) {
+    if (needs.eight_bit_mime &&
+        !paths.any_offers({.size = 0, .eight_bit_mime = true, .smtputf8 = false})) {
+        return {554, "5.6.3", "the way out takes no 8-bit messages (8BITMIME)", false};
+    }
+    if (needs.smtputf8 &&
+        !paths.any_offers({.size = 0, .eight_bit_mime = false, .smtputf8 = true})) {
+        return {550, "5.6.9", "the way out takes no internationalized addresses (SMTPUTF8)", false};
+    }
+    return {552, "5.3.4", "the message is larger than any way out takes", false};
+}
+
+Choice ways_of(const PathSet& all, const PathSet& routed, const LoadedEntry& loaded,
+               const Sender& sender, const PathSet::Needs& needs,
+               const std::function<double()>& random) {
+    const NewEntry& entry = loaded.entry;
+    const bool in_doubt = entry.state == EntryState::in_doubt;
+    if (in_doubt || loaded.rerouted) {
+        // Wherever such mail goes by now.
+        const PathPtr path = all.find(entry.upstream);
+        const auto offer = path ? path->last_offer() : std::nullopt;
+        if (path && (!offer || offers(*offer, needs))) {
+            Choice own{.ways = {}, .own_way = true};
+            if (path->takes_mail(std::chrono::steady_clock::now())) own.ways.paths.push_back(path);
+            return own;
+        }
+        // What is in doubt goes no other way; what an operator sent there does, where that one is
+        // gone or never takes it.
+        if (in_doubt) return {.ways = {}, .own_way = true};
+    }
+    // What was tried before is the primaries' own.
+    const bool first = entry.attempts == 0 && !entry.dsn;
+    const Wish wish{.needs = needs,
+                    .warms_as = first ? std::string_view(warms_as(sender)) : std::string_view(),
+                    .before = entry.upstream};
+    return {.ways = choose(routed, wish,
+                           {std::chrono::steady_clock::now(), std::chrono::system_clock::now()},
+                           random),
+            .own_way = false};
 }
 
 }  // namespace postern::relay

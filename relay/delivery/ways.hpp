@@ -2,11 +2,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "proto/envelope.hpp"
 #include "relay/asio.hpp"
 #include "relay/delivery/tally.hpp"
+#include "relay/spool/spool.hpp"
 #include "relay/upstream/choice.hpp"
 #include "relay/upstream/pool.hpp"
 
@@ -35,5 +37,19 @@ enum class Waited : std::uint8_t {
 
 /// A standby's word on a warm mail: what it left for later is for the next path now.
 void settle_warm(Ways& ways, Tally& tally, const AttemptResult& result);
+
+/// What is said where no path offers what the message needs.
+[[nodiscard]] proto::Reply unfit_reply(const PathSet& paths, const PathSet::Needs& needs);
+
+/// Where a queued entry is to go.
+struct Choice {
+    Ways ways;  ///< That it may go now, best first.
+    /// The one way that it is to go is there, whether it takes mail now or not.
+    bool own_way = false;
+};
+/// `all` paths there are; `routed`: those of its sender. `random` is uniform in [0, 1).
+[[nodiscard]] Choice ways_of(const PathSet& all, const PathSet& routed, const LoadedEntry& loaded,
+                             const Sender& sender, const PathSet::Needs& needs,
+                             const std::function<double()>& random);
 
 }  // namespace postern::relay

@@ -46,10 +46,11 @@ admin::UpstreamView view_of(Path& path) {
 }  // namespace
 
 /// By the account as it is now: the queue keeps its name. One that is gone has what nobody gave it.
-Standing Server::standing_of(const std::string& account) const {
+boost::system::result<Standing> Server::standing_of(const std::string& account) const {
     const auto found = accounts_->find(account);
-    if (!found) return {.plan = std::string(auth::default_plan), .good = false};
-    return {.plan = (*found)->plan, .good = !(*found)->suspended};
+    if (!found && found.error() != auth::AuthError::not_found) return found.error();
+    if (!found) return Standing{.plan = std::string(auth::default_plan), .good = false};
+    return Standing{.plan = (*found)->plan, .good = !(*found)->suspended};
 }
 
 std::vector<admin::UpstreamView> Server::list_upstreams() const {

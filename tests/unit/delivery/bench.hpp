@@ -40,6 +40,7 @@ class ScriptedSpool final : public relay::Spool {
     std::function<boost::system::error_code(const relay::SpoolBatch&)> says;
     std::vector<relay::SpoolBatch> taken;
     std::vector<std::string> put_backs;
+    relay::WallTime put_back_until;  ///< Of the last.
     std::vector<std::string> due;
     std::atomic<int> loads = 0;  ///< On the pool's thread, looked at from the test's.
 
@@ -68,7 +69,10 @@ class ScriptedSpool final : public relay::Spool {
         }
         return out;
     }
-    void put_back(const std::string& id, relay::WallTime) override { put_backs.push_back(id); }
+    void put_back(const std::string& id, relay::WallTime when) override {
+        put_backs.push_back(id);
+        put_back_until = when;
+    }
     [[nodiscard]] std::optional<relay::WallTime> next_due() const override { return std::nullopt; }
     [[nodiscard]] bool hold_back(const std::string&) override { return true; }
     void let_go(const std::string&) override {}

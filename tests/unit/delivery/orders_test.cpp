@@ -7,11 +7,17 @@ using namespace postern::test;
 
 namespace {
 
-PathPtr away(Bench& bench, const std::string& name) {
+PathPtr open(Bench& bench, const std::string& name) {
     PathSettings settings;
     settings.upstream.name = name;
     settings.hostname = "relay.example";
-    auto path = std::make_shared<Path>(std::move(settings), bench.events);
+    settings.upstream.address = {"127.0.0.1", 1};  // Nobody is there.
+    settings.upstream.tls = config::UpstreamTls::none;
+    return std::make_shared<Path>(std::move(settings), bench.events);
+}
+
+PathPtr away(Bench& bench, const std::string& name) {
+    auto path = open(bench, name);
     path->trip(std::chrono::steady_clock::now(), "greeting", "away");
     return path;
 }
@@ -28,12 +34,15 @@ TEST_CASE("an entry that was held after it was taken is put back") {
 
 TEST_CASE("a rerouted entry waits for its way, and ages meanwhile") {
     Bench bench;
-    bench.paths->paths = {away(bench, "first"), away(bench, "second")};
+    // An attempt at the first would be recorded: nobody is there.
+    bench.paths->paths = {open(bench, "first"), away(bench, "second")};
     auto& entry = bench.entry("one");
     entry.rerouted = true;
     entry.entry.upstream = "second";
+    const auto began = std::chrono::system_clock::now();
     bench.run(bench.delivery.run_entry(bench.pool, "one"));
     CHECK(bench.spool.put_backs == std::vector<std::string>{"one"});
+    CHECK(bench.spool.put_back_until >= began + std::chrono::minutes(1));
     CHECK(bench.spool.taken.empty());
 
     auto& old = bench.entry("two", std::chrono::hours(24 * 5));
@@ -44,6 +53,38 @@ TEST_CASE("a rerouted entry waits for its way, and ages meanwhile") {
     REQUIRE(bench.spool.taken[0].update.size() == 1);
     REQUIRE(bench.spool.taken[0].update[0].done.size() == 1);
     CHECK(bench.spool.taken[0].update[0].done[0].how == Settled::expired);
+}
+
+TEST_CASE("what is in doubt stays so, and with its path, whatever a later attempt hears") {
+    Bench bench;
+    bench.paths->paths = {open(bench, "first"), open(bench, "second")};
+    auto& entry = bench.entry("one");
+    entry.entry.state = EntryState::in_doubt;
+    entry.entry.upstream = "first";
+    entry.entry.attempts = 1;
+    bench.run(bench.delivery.run_entry(bench.pool, "one"));
+    REQUIRE(bench.spool.taken.size() == 1);
+    REQUIRE(bench.spool.taken[0].update.size() == 1);
+    const EntryUpdate& update = bench.spool.taken[0].update[0];
+    CHECK(update.attempts == 2);
+    CHECK(update.state == EntryState::in_doubt);
+    CHECK(update.upstream == "first");
+}
+
+TEST_CASE("what waits for our own rate is not given up untried") {
+    Bench bench;
+    const PathPtr path = open(bench, "first");
+    const auto now = std::chrono::steady_clock::now();
+    path->memory().set_rate(
+        {postern::policy::Window{.amount = 1, .period = std::chrono::hours(1)}});
+    REQUIRE(path->memory().take(now));
+    bench.paths->paths = {path};
+    bench.entry("one", std::chrono::hours(24 * 5));
+    bench.run(bench.delivery.run_entry(bench.pool, "one"));
+    // That it waits is told, and no more.
+    REQUIRE(bench.spool.taken.size() == 1);
+    CHECK(bench.spool.taken[0].update[0].done.empty());
+    CHECK(bench.spool.taken[0].update[0].delay_notified);
 }
 
 TEST_CASE("nobody tells of the age of what is held") {
