@@ -19,16 +19,16 @@ bool fits_everything(const Route& route) {
 
 void finish_routes(const Config& config,
                    const std::function<void(std::string key, std::string text)>& fault) {
-    std::vector<std::string_view> known;
-    for (const Upstream& upstream : config.upstream) known.push_back(upstream.name);
+    std::vector<std::string_view> there;
+    for (const Upstream& upstream : config.upstream) there.push_back(upstream.name);
     for (std::size_t i = 0; i < config.route.size(); ++i) {
         const Route& route = config.route[i];
         const std::string key = fmt::format("route.{}", i);
         if (route.upstreams.empty())
             fault(key + ".upstreams", "not set; name the upstreams that such mail goes to");
         for (const std::string& name : route.upstreams) {
-            if (std::ranges::find(known, name) != known.end()) continue;
-            const std::string_view near = nearest(name, known);
+            if (std::ranges::find(there, name) != there.end()) continue;
+            const std::string_view near = nearest(name, there);
             fault(key + ".upstreams",
                   near.empty()
                       ? fmt::format("{} is no upstream's name; name one of them", in_quotes(name))

@@ -41,9 +41,8 @@ const std::string& warms_as(const Sender& sender) {
 
 awaitable<Waited> wait_for(AttemptPtr attempt, SteadyTime deadline, bool warm,
                            const UpstreamPool& pool) {
-    using clock = std::chrono::steady_clock;
     if (warm) {
-        if (co_await attempt->wait_until(gives_way(clock::now(), deadline)))
+        if (co_await attempt->wait_until(gives_way(std::chrono::steady_clock::now(), deadline)))
             co_return Waited::finished;
         if (!attempt->dot_sent() && !pool.hurried()) {
             attempt->abandon();
