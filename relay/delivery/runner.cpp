@@ -50,8 +50,11 @@ awaitable<void> QueueRunner::run() {
         std::chrono::milliseconds sleep = pace_.longest_sleep;
         if (free > 0) {
             if (const auto next = spool_.next_due()) {
-                const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-                    *next - std::chrono::system_clock::now());
+                // What is due already may have any time of the past: no difference is made of it.
+                const auto wall = std::chrono::system_clock::now();
+                const auto left = *next <= wall
+                                      ? std::chrono::milliseconds(0)
+                                      : std::chrono::ceil<std::chrono::milliseconds>(*next - wall);
                 sleep = std::clamp(left, std::chrono::milliseconds(1), pace_.longest_sleep);
             }
         } else if (now.rate_wait) {
