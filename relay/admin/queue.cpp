@@ -203,7 +203,7 @@ class QueueCall {
         const auto query = fields->as_query();
         if (!query) return query.error();
         Selectors s(*query, ports_.now());
-        const auto offset = s.number("offset", 0, SIZE_MAX);
+        const auto offset = s.number("offset", 0, SIZE_MAX, 0);
         if (!offset) return offset.error();
         if (const auto done = s.done(); !done) return done.error();
         const std::string id = canonical_id(typed);

@@ -34,15 +34,15 @@ Checked<std::optional<std::chrono::system_clock::time_point>> Selectors::time(
     return t;
 }
 
-Checked<std::size_t> Selectors::number(const std::string& name, std::size_t unset,
-                                       std::size_t most) {
+Checked<std::size_t> Selectors::number(const std::string& name, std::size_t unset, std::size_t most,
+                                       std::size_t least) {
     const std::string value = text(name);
     if (value.empty()) return unset;
     std::size_t number = 0;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
-    if (error != std::errc{} || end != value.data() + value.size() || number == 0 ||
+    if (error != std::errc{} || end != value.data() + value.size() || number < least ||
         number > most) {
-        return invalid(fmt::format("must be a whole number from 1 to {}", most), name);
+        return invalid(fmt::format("must be a whole number from {} to {}", least, most), name);
     }
     return number;
 }

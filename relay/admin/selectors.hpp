@@ -23,9 +23,9 @@ class Selectors {
     [[nodiscard]] bool flag(const std::string& name) { return text(name) == "true"; }
     [[nodiscard]] Checked<std::optional<std::chrono::system_clock::time_point>> time(
         const std::string& name);
-    /// A whole number from 1 to `most`; `unset` where it is not there.
+    /// A whole number from `least` to `most`; `unset` where it is not there.
     [[nodiscard]] Checked<std::size_t> number(const std::string& name, std::size_t unset,
-                                              std::size_t most);
+                                              std::size_t most, std::size_t least = 1);
     [[nodiscard]] Checked<void> done() const;
 
   private:

@@ -23,9 +23,7 @@ using How = AttemptResult::How;
 constexpr std::chrono::minutes late_answer{11};
 
 PathSet::Needs needs_of(const Message& message) {
-    return {.size = message.size(),
-            .eight_bit_mime = message.envelope.body == proto::Body::eight_bit_mime,
-            .smtputf8 = message.envelope.smtputf8};
+    return relay::needs_of(message.envelope, message.size());
 }
 
 Sender message_sender(const Message& message) {
@@ -163,7 +161,9 @@ awaitable<void> Delivery::try_paths(UpstreamPool& pool, Wait& wait, SteadyTime d
     for (const PathPtr& path : ways.paths) {
         const bool warm = ways.warms(path);
         if (pool.hurried() || clock::now() >= deadline) break;
-        if (path->rate_wait(clock::now()) > std::chrono::nanoseconds(0)) {
+        // It waits for a turn in the queue: there it comes before those who have had theirs.
+        if (path->memory().rate_turn(clock::now(), shares_as(wait.sender)) >
+            std::chrono::nanoseconds(0)) {
             wait.trouble = path->name() + ": sends as much as its rate allows";
             continue;
         }
@@ -172,7 +172,8 @@ awaitable<void> Delivery::try_paths(UpstreamPool& pool, Wait& wait, SteadyTime d
                           .recipients = wait.tally.open(),
                           .pieces = wait.message->pieces(),
                           .size = wait.message->size(),
-                          .keep = wait.message};
+                          .keep = wait.message,
+                          .shares_as = shares_as(wait.sender)};
         const AttemptPtr attempt = pool.start(path, std::move(outgoing), true,
                                               warm ? clock::now() + warm_slot_patience : deadline);
         const Waited waited = co_await wait_for(attempt, deadline, warm, pool);

@@ -39,6 +39,10 @@ const std::string& warms_as(const Sender& sender) {
     return sender.customer.empty() ? sender.account : sender.customer;
 }
 
+std::string shares_as(const Sender& sender) {
+    return sender.customer.empty() ? "account " + sender.account : "customer " + sender.customer;
+}
+
 awaitable<Waited> wait_for(AttemptPtr attempt, SteadyTime deadline, bool warm,
                            const UpstreamPool& pool) {
     if (warm) {

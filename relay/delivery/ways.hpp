@@ -21,6 +21,10 @@ namespace postern::relay {
 /// As whom it counts among a standby's warm mail: its customer, or the account of none.
 [[nodiscard]] const std::string& warms_as(const Sender& sender);
 
+/// On whose account its connections and its part of a path's rate go: its customer's, or those of
+/// the account of none. No customer is called as an account is.
+[[nodiscard]] std::string shares_as(const Sender& sender);
+
 /// What a warm mail may wait for a connection: nobody waits in a row for the sake of a standby's
 /// fame, but one that another thread keeps is given up within it.
 constexpr std::chrono::milliseconds warm_slot_patience{250};

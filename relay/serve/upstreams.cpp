@@ -119,9 +119,7 @@ void Server::look_after_standbys() {
     for (const PathPtr& path : now->paths->paths) {
         const config::Upstream& upstream = path->settings().upstream;
         if (upstream.role != config::UpstreamRole::standby) continue;
-        const WarmShare share{.share = upstream.warm_share,
-                              .per_day = upstream.warm_per_day,
-                              .cap = upstream.warm_cap};
+        const WarmShare share = warm_share(*path);
         const auto at = day->by_upstream.find(path->name());
         const std::uint64_t had = at == day->by_upstream.end() ? 0 : at->second;
         const double owed = std::floor(WarmSchedule::owed(share, day->mail, day->began));

@@ -4,12 +4,6 @@
 
 namespace postern::relay {
 
-PathSet::Needs Outgoing::needs() const {
-    return {.size = size,
-            .eight_bit_mime = envelope->body == proto::Body::eight_bit_mime,
-            .smtputf8 = envelope->smtputf8};
-}
-
 std::string describe(const proto::ClientSession::Failed& failed) {
     using Kind = proto::ClientSession::Failed::Kind;
     if (failed.reply.code != 0) return std::to_string(failed.reply.code) + " " + failed.reply.text;

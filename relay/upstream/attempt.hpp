@@ -23,8 +23,10 @@ struct Outgoing {
     std::vector<std::string_view> pieces;  ///< The message, unstuffed, CRLF.
     std::uint64_t size = 0;
     std::shared_ptr<const void> keep;
+    /// On whose account connections and rate go: the customer, or the account of none.
+    std::string shares_as = {};
 
-    [[nodiscard]] PathSet::Needs needs() const;
+    [[nodiscard]] PathSet::Needs needs() const { return needs_of(*envelope, size); }
 };
 
 /// Why an upstream session ended, in words: its reply, or what was met instead.

@@ -35,12 +35,6 @@ std::vector<PathPtr> by_weight(std::vector<PathPtr> left, const std::function<do
     return out;
 }
 
-WarmShare warm_share(const Path& path) {
-    const config::Upstream& upstream = path.settings().upstream;
-    return {
-        .share = upstream.warm_share, .per_day = upstream.warm_per_day, .cap = upstream.warm_cap};
-}
-
 /// The first standby whose schedule is behind, to the front of all.
 void warm_up(Ways& ways, std::size_t standbys_from, const Wish& wish, const Moment& now) {
     // Where nobody else takes the mail a standby does anyway, outside its share.

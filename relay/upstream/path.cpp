@@ -47,6 +47,95 @@ Path::Slot Path::try_slot(const std::shared_ptr<Path>& path, SteadyTime now) {
     return {};
 }
 
+Path::Use::Use(std::shared_ptr<Path> path, std::string customer)
+    : path_(std::move(path)), customer_(std::move(customer)) {
+    {
+        const std::lock_guard lock(path_->turns_mutex_);
+        path_->turns_.begin(customer_);
+    }
+    path_->turns_changed();
+}
+
+Path::Use& Path::Use::operator=(Use&& other) noexcept {
+    if (this != &other) {
+        end();
+        path_ = std::move(other.path_);
+        customer_ = std::move(other.customer_);
+    }
+    return *this;
+}
+
+void Path::Use::end() noexcept {
+    if (!path_) return;
+    {
+        const std::lock_guard lock(path_->turns_mutex_);
+        path_->turns_.end(customer_);
+    }
+    path_->turns_changed();
+    path_.reset();
+}
+
+Turns::Number Path::join_row(std::string_view customer, SteadyTime came) {
+    const std::lock_guard lock(turns_mutex_);
+    return turns_.join(customer, came);
+}
+
+void Path::leave_row(Turns::Number number) {
+    const std::lock_guard lock(turns_mutex_);
+    turns_.leave(number);
+}
+
+std::optional<Turns::Number> Path::first_in_row() const {
+    const std::lock_guard lock(turns_mutex_);
+    return turns_.first();
+}
+
+bool Path::may_pass(Turns::Number number, SteadyTime now) {
+    const int allowed = limit(now);
+    const std::lock_guard lock(turns_mutex_);
+    return turns_.may_pass(number, allowed, now);
+}
+
+Path::Slot Path::try_slot_in_turn(const std::shared_ptr<Path>& path, Turns::Number number,
+                                  SteadyTime now) {
+    Slot slot;
+    const int allowed = path->limit(now);
+    {
+        // Whose turn it is and that he has it are one step, or two threads would both be told no.
+        const std::lock_guard lock(path->turns_mutex_);
+        const auto first = path->turns_.first();
+        int have = path->connections_.load();
+        while (first && *first == number && have < allowed) {
+            if (!path->connections_.compare_exchange_weak(have, have + 1)) continue;
+            slot = Slot(path);
+            path->turns_.leave(number);
+            break;
+        }
+    }
+    // There may be another slot, or this one may be another's: nobody else tells him.
+    path->tell_first(now);
+    return slot;
+}
+
+/// Each thread looks by itself who is first: where another became it meanwhile, none may have found
+/// him.
+void Path::turns_changed() {
+    if (waiting.load() > 0) tell_first(std::chrono::steady_clock::now());
+}
+
+void Path::tell_first(SteadyTime now) {
+    if (!on_free) return;
+    const int allowed = limit(now);
+    // Where nothing is to be had at all, everybody in the row is to know it.
+    if (allowed > 0 && connections_.load() >= allowed) return;
+    if (first_in_row()) on_free();
+}
+
+int Path::in_use(std::string_view customer) const {
+    const std::lock_guard lock(turns_mutex_);
+    return turns_.in_use(customer);
+}
+
 void Path::release_slot() {
     connections_.fetch_sub(1);
     if (waiting.load() > 0 && on_free) on_free();
@@ -66,11 +155,6 @@ int Path::bears() const {
 
 std::size_t Path::room(SteadyTime now) {
     return memory().rate_room(now, static_cast<std::size_t>(limit(now)));
-}
-
-bool Path::open_breaker(SteadyTime now) {
-    const std::lock_guard lock(mutex_);
-    return breaker_.allowed(now, static_cast<int>(settings_.upstream.concurrency)) == 0;
 }
 
 void Path::succeeded(SteadyTime now) {
@@ -181,6 +265,12 @@ void Path::tell(Breaker::State state, std::string_view stage, std::string_view e
         alert.fields.emplace_back("error", std::string(error));
     }
     events_.emit(std::move(alert));
+}
+
+WarmShare warm_share(const Path& path) {
+    const config::Upstream& upstream = path.settings().upstream;
+    return {
+        .share = upstream.warm_share, .per_day = upstream.warm_per_day, .cap = upstream.warm_cap};
 }
 
 }  // namespace postern::relay

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "proto/client_session.hpp"
 #include "relay/config/config.hpp"
@@ -17,6 +18,7 @@
 #include "relay/upstream/breaker.hpp"
 #include "relay/upstream/path_memory.hpp"
 #include "relay/upstream/traffic.hpp"
+#include "relay/upstream/turns.hpp"
 
 namespace postern::relay {
 
@@ -62,13 +64,45 @@ class Path {
     };
     /// Empty: as many connections exist as may now.
     [[nodiscard]] static Slot try_slot(const std::shared_ptr<Path>& path, SteadyTime now);
+
+    /// One connection in use for a customer (or an account of none) for its lifetime.
+    class Use {
+      public:
+        Use() = default;
+        /// Begins it.
+        Use(std::shared_ptr<Path> path, std::string customer);
+        Use(Use&& other) noexcept
+            : path_(std::move(other.path_)), customer_(std::move(other.customer_)) {}
+        Use& operator=(Use&& other) noexcept;
+        Use(const Use&) = delete;
+        Use& operator=(const Use&) = delete;
+        ~Use() { end(); }
+
+      private:
+        void end() noexcept;
+        std::shared_ptr<Path> path_;
+        std::string customer_;
+    };
+    /// The row of those who wait for a connection, of all threads (as Turns has it).
+    [[nodiscard]] Turns::Number join_row(std::string_view customer, SteadyTime came);
+    void leave_row(Turns::Number number);
+    [[nodiscard]] std::optional<Turns::Number> first_in_row() const;
+    [[nodiscard]] bool may_pass(Turns::Number number, SteadyTime now);
+    /// A slot for who stands at `number`, out of the row then; empty: none is free, or it is
+    /// another's turn, who is told.
+    [[nodiscard]] static Slot try_slot_in_turn(const std::shared_ptr<Path>& path,
+                                               Turns::Number number, SteadyTime now);
+    /// Whoever is first looks again, where there may be something to have.
+    void tell_first(SteadyTime now);
+    /// Connections in use for a customer.
+    [[nodiscard]] int in_use(std::string_view customer) const;
+
     /// Connections that may exist now: by the breaker, by what the upstream bears, none while it is
     /// paused.
     [[nodiscard]] int limit(SteadyTime now);
     /// By what the upstream bears alone.
     [[nodiscard]] int bears() const;
 
-    [[nodiscard]] bool open_breaker(SteadyTime now);
     /// Mail may go this way now; whether there is a connection, and whether its rate allows one
     /// more, is another question.
     [[nodiscard]] bool takes_mail(SteadyTime now) { return limit(now) > 0; }
@@ -118,10 +152,13 @@ class Path {
   private:
     void tell(Breaker::State state, std::string_view stage, std::string_view error);
     void release_slot();
+    void turns_changed();
 
     PathSettings settings_;
     event::Stream& events_;
     std::atomic<int> connections_{0};
+    mutable std::mutex turns_mutex_;  ///< Taken last; nothing is called under it.
+    Turns turns_;
     mutable std::mutex mutex_;
     Breaker breaker_;
     AdaptiveLimit bears_;
@@ -130,5 +167,8 @@ class Path {
 };
 
 using PathPtr = std::shared_ptr<Path>;
+
+/// What it is to have of the mail as a standby.
+[[nodiscard]] WarmShare warm_share(const Path& path);
 
 }  // namespace postern::relay

@@ -47,9 +47,22 @@ void PathMemory::set_rate(const std::vector<policy::Window>& windows) {
     rate_.set(windows);
 }
 
-bool PathMemory::take(SteadyTime now) {
+std::chrono::nanoseconds PathMemory::turn_locked(SteadyTime now, std::string_view who) {
+    const auto wait = rate_.wait(now, rate_turns_.before(who, now) + 1);
+    if (wait > std::chrono::nanoseconds(0)) rate_turns_.refused(who, now, now + wait + kept_for);
+    return wait;
+}
+
+bool PathMemory::take(SteadyTime now, std::string_view who) {
     const std::lock_guard lock(mutex_);
+    if (turn_locked(now, who) > std::chrono::nanoseconds(0)) return false;
+    rate_turns_.served(who);
     return rate_.take(now);
+}
+
+std::chrono::nanoseconds PathMemory::rate_turn(SteadyTime now, std::string_view who) {
+    const std::lock_guard lock(mutex_);
+    return turn_locked(now, who);
 }
 
 std::chrono::nanoseconds PathMemory::rate_wait(SteadyTime now) const {

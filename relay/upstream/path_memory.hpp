@@ -3,9 +3,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "relay/upstream/control.hpp"
+#include "relay/upstream/rate_turns.hpp"
 #include "relay/upstream/send_rate.hpp"
 #include "relay/upstream/warming.hpp"
 
@@ -28,7 +30,11 @@ class PathMemory {
 
     /// Rate: as SendRate has it.
     void set_rate(const std::vector<policy::Window>& windows);
-    [[nodiscard]] bool take(SteadyTime now);
+    /// For `who` (a customer, or the account of none): not what is kept for those who had to wait
+    /// before. False: who has to wait now has one kept for a while.
+    [[nodiscard]] bool take(SteadyTime now, std::string_view who = {});
+    /// Until one may pass of `who`, 0: now. Who has to wait has one kept for a while.
+    [[nodiscard]] std::chrono::nanoseconds rate_turn(SteadyTime now, std::string_view who);
     [[nodiscard]] std::chrono::nanoseconds rate_wait(SteadyTime now) const;
     [[nodiscard]] std::size_t rate_room(SteadyTime now, std::size_t most) const;
 
@@ -41,7 +47,12 @@ class PathMemory {
   private:
     mutable std::mutex mutex_;
     PathControl control_;
+    /// How much longer than the wait one is kept: an entry comes again by then.
+    static constexpr std::chrono::seconds kept_for{3};
+    [[nodiscard]] std::chrono::nanoseconds turn_locked(SteadyTime now, std::string_view who);
+
     SendRate rate_;
+    RateTurns rate_turns_;
     std::optional<double> latency_;
     const std::shared_ptr<Warming> warming_ = std::make_shared<Warming>();
 };

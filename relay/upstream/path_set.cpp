@@ -18,6 +18,12 @@ bool PathRoute::fits(const Sender& sender) const {
            empty_or_has(rule.customers, sender.customer) && empty_or_has(rule.plans, sender.plan);
 }
 
+PathSet::Needs needs_of(const proto::Envelope& envelope, std::uint64_t size) {
+    return {.size = size,
+            .eight_bit_mime = envelope.body == proto::Body::eight_bit_mime,
+            .smtputf8 = envelope.smtputf8};
+}
+
 bool offers(const proto::UpstreamOffer& offer, const PathSet::Needs& needs) {
     if (needs.eight_bit_mime && !offer.eight_bit_mime) return false;
     if (needs.smtputf8 && !offer.smtputf8) return false;

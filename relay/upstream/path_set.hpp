@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "proto/envelope.hpp"
 #include "relay/upstream/path.hpp"
 
 namespace postern::relay {
@@ -51,6 +52,9 @@ struct PathSet {
 };
 
 using PathSetPtr = std::shared_ptr<const PathSet>;
+
+/// What a message of `size` octets in such an envelope needs.
+[[nodiscard]] PathSet::Needs needs_of(const proto::Envelope& envelope, std::uint64_t size);
 
 /// Whether what an EHLO offered is enough for a message.
 [[nodiscard]] bool offers(const proto::UpstreamOffer& offer, const PathSet::Needs& needs);

@@ -12,6 +12,10 @@ namespace {
 using clock = std::chrono::steady_clock;
 using proto::BreakerEffect;
 
+/// By how much a waiting client counts as having come earlier than it did. Of its customer's own,
+/// that is: it takes no turn from others.
+constexpr std::chrono::seconds head_start{5};
+
 /// 421 to the dot judges nothing, but it is no sign of health either.
 bool taking_leave(const AttemptResult& result) {
     return std::ranges::any_of(result.results, [](const auto& one) {
@@ -76,18 +80,18 @@ awaitable<AttemptResult> UpstreamPool::carry_out(AttemptPtr attempt, SteadyTime 
         const bool reused = got.connection->messages > 0;
         if (attempt->abandoned()) {
             result.how = AttemptResult::How::abandoned;
-            release(std::move(got.connection));
+            release(std::move(got.connection), std::move(got.use));
             co_return result;
         }
         if (!offers(got.connection->offer(), attempt->outgoing().needs())) {
             result.how = AttemptResult::How::unfit;
-            release(std::move(got.connection));
+            release(std::move(got.connection), std::move(got.use));
             co_return result;
         }
         // Once a message, on however many connections it is tried.
-        if (tries == 0 && !path->memory().take(clock::now())) {
+        if (tries == 0 && !path->memory().take(clock::now(), attempt->outgoing().shares_as)) {
             result.how = AttemptResult::How::at_rate;
-            release(std::move(got.connection));
+            release(std::move(got.connection), std::move(got.use));
             co_return result;
         }
         result = co_await send_on(*got.connection, attempt);
@@ -100,13 +104,13 @@ awaitable<AttemptResult> UpstreamPool::carry_out(AttemptPtr attempt, SteadyTime 
             continue;
         }
         learn(path, result, attempt->outgoing().ref);
-        release(std::move(got.connection));
+        release(std::move(got.connection), std::move(got.use));
         co_return result;
     }
 }
 
 awaitable<AttemptResult> UpstreamPool::send_on(Connection& connection, AttemptPtr attempt) {
-    const Use use(*this, &connection);
+    const InHand in_hand(*this, &connection);
     const auto began = clock::now();
     AttemptResult result = co_await connection.send(attempt);
     if (std::ranges::any_of(result.results, [](const auto& one) { return one.reply.positive(); }))
@@ -168,38 +172,52 @@ void UpstreamPool::learn(const PathPtr& path, const AttemptResult& result, const
 awaitable<UpstreamPool::Acquired> UpstreamPool::acquire(PathPtr path, AttemptPtr attempt,
                                                         SteadyTime deadline, bool fresh) {
     if (path->memory().paused(clock::now())) co_return Acquired{};
+    const std::string& customer = attempt->outgoing().shares_as;
     Lane& lane = lanes_[path.get()];
-    while (!fresh && !lane.idle.empty()) {
+    // What has just come free belongs to those who wait, on whatever thread.
+    const bool nobody_waits = path->waiting.load() == 0;
+    while (nobody_waits && !fresh && !lane.idle.empty()) {
         ConnectionPtr connection = std::move(lane.idle.back());
         lane.idle.pop_back();
-        if (connection->still_good()) co_return Acquired{std::move(connection), {}};
+        if (connection->still_good())
+            co_return Acquired{std::move(connection), {}, Path::Use(path, customer)};
     }
     Path::Slot slot;
-    // A slot that has just come free belongs to those who wait.
-    if (lane.waiters.empty()) slot = Path::try_slot(path, clock::now());
+    Path::Use use;
+    if (nobody_waits) slot = Path::try_slot(path, clock::now());
+    if (slot) use = Path::Use(path, customer);
+    // What else was kept here may be dead as well.
+    if (!slot && fresh) lane.idle.clear();
     if (!slot && path->takes_mail(clock::now())) {
         Waiting waited = co_await wait_for_slot(path, attempt, deadline);
-        if (waited.connection) co_return Acquired{std::move(waited.connection), {}};
+        if (waited.connection)
+            co_return Acquired{std::move(waited.connection), {}, std::move(waited.use)};
         slot = std::move(waited.slot);
+        use = std::move(waited.use);
     }
     if (!slot || attempt->abandoned() || stopping_) co_return Acquired{};
     auto connection = std::make_unique<Connection>(path, std::move(slot), events_);
-    const Use use(*this, connection.get());
+    const InHand in_hand(*this, connection.get());
     // Given up meanwhile or not: what it shows of the path is worth knowing.
     auto failed = co_await connection->establish(
         context_, *resolver_, attempt->client_waits() ? Patience::client_waits : Patience::spooled);
-    if (failed) co_return Acquired{nullptr, std::move(failed)};
-    co_return Acquired{std::move(connection), {}};
+    if (failed) co_return Acquired{nullptr, std::move(failed), {}};
+    co_return Acquired{std::move(connection), {}, std::move(use)};
 }
 
 /// Waits in turn, until a connection is handed over, a slot is free, or nothing will come of it.
 awaitable<UpstreamPool::Waiting> UpstreamPool::wait_for_slot(PathPtr path, AttemptPtr attempt,
                                                              SteadyTime deadline) {
     Lane& lane = lanes_[path.get()];
-    Waiter waiter(context_, lane, *path, *attempt);
+    Waiter waiter(context_, lane, path, attempt);
     // A slot that came free before we counted as waiting was told to nobody.
-    lane.waiters.front()->wake();
-    // Other threads may hold idle ones.
+    waiter.wake();
+    // What is idle here is for who is first, and so is what other threads hold.
+    while (!lane.idle.empty()) {
+        ConnectionPtr idle = std::move(lane.idle.back());
+        lane.idle.pop_back();
+        release(std::move(idle), {});
+    }
     if (ask_others) ask_others();
     Waiting out;
     for (;;) {
@@ -208,28 +226,72 @@ awaitable<UpstreamPool::Waiting> UpstreamPool::wait_for_slot(PathPtr path, Attem
             (void)co_await waiter.timer.async_wait(as_value);
         }
         waiter.woken = false;
-        if (waiter.handed && waiter.handed->still_good()) {
-            out.connection = std::move(waiter.handed);
-            break;
-        }
-        waiter.handed.reset();
-        if (attempt->abandoned() || stopping_) break;
-        out.slot = Path::try_slot(path, clock::now());
+        out.connection = waiter.take_handed();
+        if (out.connection || attempt->abandoned() || stopping_) break;
+        out.slot = waiter.try_slot();
         if (out.slot || clock::now() >= deadline || !path->takes_mail(clock::now())) break;
     }
+    out.use = std::move(waiter.use);
     co_return out;
 }
 
-UpstreamPool::Waiter::Waiter(asio::io_context& context, Lane& lane, Path& path, Attempt& attempt)
-    : timer(context), lane_(lane), path_(path), given_up_(attempt, [this] { wake(); }) {
-    lane_.waiters.push_back(this);
-    path_.waiting.fetch_add(1);
+UpstreamPool::Waiter::Waiter(asio::io_context& context, Lane& lane, PathPtr path,
+                             AttemptPtr attempt)
+    : timer(context),
+      lane_(lane),
+      path_(std::move(path)),
+      attempt_(std::move(attempt)),
+      // A client that waits goes before what is queued, but what is queued is not kept for ever.
+      came_(clock::now() - (attempt_->client_waits() ? head_start : std::chrono::seconds(0))),
+      given_up_(*attempt_, [this] { wake(); }) {
+    ++lane_.waiting;
+    path_->waiting.fetch_add(1);
+    join();
 }
 
 UpstreamPool::Waiter::~Waiter() {
-    path_.waiting.fetch_sub(1);
-    std::erase(lane_.waiters, this);
-    if (!lane_.waiters.empty()) lane_.waiters.front()->wake();
+    leave();
+    --lane_.waiting;
+    path_->waiting.fetch_sub(1);
+    path_->tell_first(clock::now());
+}
+
+void UpstreamPool::Waiter::join() {
+    number_ = path_->join_row(attempt_->outgoing().shares_as, came_);
+    lane_.row.emplace(*number_, this);
+}
+
+void UpstreamPool::Waiter::leave() {
+    if (!number_) return;
+    path_->leave_row(*number_);
+    lane_.row.erase(*number_);
+    number_.reset();
+}
+
+void UpstreamPool::Waiter::hand(ConnectionPtr connection) {
+    leave();
+    use = Path::Use(path_, attempt_->outgoing().shares_as);
+    handed_ = std::move(connection);
+    wake();
+}
+
+UpstreamPool::ConnectionPtr UpstreamPool::Waiter::take_handed() {
+    if (!handed_) return nullptr;
+    if (handed_->still_good()) return std::move(handed_);
+    // The peer may have closed meanwhile: then it waits on.
+    use = {};
+    join();
+    handed_.reset();
+    return nullptr;
+}
+
+Path::Slot UpstreamPool::Waiter::try_slot() {
+    if (!number_) return {};
+    Path::Slot slot = Path::try_slot_in_turn(path_, *number_, clock::now());
+    if (!slot) return slot;
+    use = Path::Use(path_, attempt_->outgoing().shares_as);
+    leave();
+    return slot;
 }
 
 bool UpstreamPool::keep(Connection& connection) const {
@@ -240,10 +302,12 @@ bool UpstreamPool::keep(Connection& connection) const {
            path.connections() <= path.bears() && !path.memory().paused(clock::now());
 }
 
-void UpstreamPool::release(ConnectionPtr connection) {
+void UpstreamPool::release(ConnectionPtr connection, Path::Use use) {
     const PathPtr path = connection->path();
     Lane& lane = lanes_[path.get()];
     connection->idle_since = clock::now();
+    // Before it is somebody else's turn: as whoever has one less.
+    use = {};
     if (!keep(*connection)) {
         if (connection->ready()) {
             tasks_.spawn([](ConnectionPtr last) -> awaitable<void> {
@@ -253,14 +317,7 @@ void UpstreamPool::release(ConnectionPtr connection) {
         connection.reset();
         return;
     }
-    // It stays in the row: the peer may have closed meanwhile, and then it waits on.
-    const auto first =
-        std::ranges::find_if(lane.waiters, [](const Waiter* one) { return !one->handed; });
-    if (first != lane.waiters.end()) {
-        (*first)->handed = std::move(connection);
-        (*first)->wake();
-        return;
-    }
+    if (hand_over(lane, connection)) return;
     const std::size_t share = std::max<std::size_t>(
         1, (path->settings().upstream.concurrency + settings_.threads - 1) / settings_.threads);
     if (lane.idle.size() >= share || path->waiting.load() > 0) {
@@ -272,16 +329,32 @@ void UpstreamPool::release(ConnectionPtr connection) {
     lane.idle.push_back(std::move(connection));
 }
 
+bool UpstreamPool::hand_over(Lane& lane, ConnectionPtr& connection) {
+    if (lane.row.empty()) return false;
+    Path& path = *connection->path();
+    const auto first = path.first_in_row();
+    auto to = first ? lane.row.find(*first) : lane.row.end();
+    if (to == lane.row.end()) {
+        to = lane.row.begin();
+        if (!path.may_pass(to->first, clock::now())) return false;
+    }
+    to->second->hand(std::move(connection));
+    return true;
+}
+
 void UpstreamPool::shed() {
     for (auto& [path, lane] : lanes_) {
-        if (lane.waiters.empty() && !lane.idle.empty() && path->waiting.load() > 0)
+        if (lane.waiting == 0 && !lane.idle.empty() && path->waiting.load() > 0)
             lane.idle.erase(lane.idle.begin());
     }
 }
 
 void UpstreamPool::wake_waiters() {
     for (auto& [path, lane] : lanes_) {
-        if (!lane.waiters.empty()) lane.waiters.front()->wake();
+        if (lane.row.empty()) continue;
+        const auto first = path->first_in_row();
+        const auto here = first ? lane.row.find(*first) : lane.row.end();
+        if (here != lane.row.end()) here->second->wake();
     }
 }
 
@@ -296,7 +369,7 @@ awaitable<void> UpstreamPool::probe(PathPtr path) {
     };
     Claim claim{*path};
     Connection connection(path, Path::Slot{}, events_);
-    const Use use(*this, &connection);
+    const InHand in_hand(*this, &connection);
     auto failed = co_await connection.establish(context_, *resolver_, Patience::client_waits);
     if (!failed) failed = co_await connection.noop();
     path->probed(clock::now(), !failed, failed ? describe(*failed) : std::string{});
@@ -317,7 +390,7 @@ awaitable<void> UpstreamPool::sweep(SteadyTime now) {
             return true;
         });
         // The key is an address only: a lane without connections and waiters is not worth keeping.
-        it = lane.idle.empty() && lane.waiters.empty() ? lanes_.erase(it) : std::next(it);
+        it = lane.idle.empty() && lane.waiting == 0 ? lanes_.erase(it) : std::next(it);
     }
     for (ConnectionPtr& connection : old) co_await connection->quit();
 }
@@ -330,7 +403,7 @@ void UpstreamPool::hurry(SteadyTime until) {
 void UpstreamPool::stop() {
     stopping_ = true;
     for (auto& [path, lane] : lanes_) {
-        for (Waiter* waiter : lane.waiters) waiter->wake();
+        for (const auto& [number, waiter] : lane.row) waiter->wake();
         lane.idle.clear();
     }
     for (Connection* connection : live_) connection->close();

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <functional>
-#include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -38,8 +38,8 @@ class UpstreamPool {
     /// Somebody elsewhere waits for a slot: closes an idle connection of each path that is waited
     /// for.
     void shed();
-    /// A slot came free somewhere, or a breaker lets mail through: wakes the first that waits here,
-    /// which wakes the next when it is served.
+    /// A slot came free somewhere, or a breaker lets mail through: wakes who is first of all that
+    /// wait for the path, if he waits here; when he leaves the next is told.
     void wake_waiters();
     /// Closes what has been idle too long or belongs to a retired or paused path.
     [[nodiscard]] awaitable<void> sweep(SteadyTime now);
@@ -60,13 +60,14 @@ class UpstreamPool {
     class Waiter;
     struct Lane {
         std::vector<ConnectionPtr> idle;
-        std::list<Waiter*> waiters;
+        std::map<Turns::Number, Waiter*> row;  ///< Those of this thread, as they came.
+        std::size_t waiting = 0;               ///< These, and who has been handed a connection.
     };
-    /// A place in a lane's row, and counted as waiting for the path, for its lifetime. Whoever
-    /// leaves wakes the next, for more than one slot may have come free.
+    /// A place in the path's row, and counted as waiting for it, for its lifetime. Whoever leaves
+    /// lets the first look again, for more than one slot may have come free.
     class Waiter {
       public:
-        Waiter(asio::io_context& context, Lane& lane, Path& path, Attempt& attempt);
+        Waiter(asio::io_context& context, Lane& lane, PathPtr path, AttemptPtr attempt);
         Waiter(const Waiter&) = delete;
         Waiter& operator=(const Waiter&) = delete;
         ~Waiter();
@@ -74,25 +75,37 @@ class UpstreamPool {
             woken = true;
             timer.cancel();
         }
+        /// Hands a connection over; it is out of the row and uses one.
+        void hand(ConnectionPtr connection);
+        /// What was handed over, if it is still good; else it is in the row again, where it was.
+        [[nodiscard]] ConnectionPtr take_handed();
+        /// A slot, if it is its turn.
+        [[nodiscard]] Path::Slot try_slot();
 
         asio::steady_timer timer;
-        ConnectionPtr handed;
+        Path::Use use;       ///< Of what it has been given.
         bool woken = false;  ///< Since it last looked.
 
       private:
+        void join();
+        void leave();
         Lane& lane_;
-        Path& path_;
+        PathPtr path_;
+        AttemptPtr attempt_;
+        SteadyTime came_;
+        std::optional<Turns::Number> number_;
+        ConnectionPtr handed_;
         Attempt::OnAbandon given_up_;
     };
-    /// Says for its lifetime that a connection is in use.
-    class Use {
+    /// Says for its lifetime that a connection is in somebody's hands.
+    class InHand {
       public:
-        Use(UpstreamPool& pool, Connection* connection) : pool_(pool), connection_(connection) {
+        InHand(UpstreamPool& pool, Connection* connection) : pool_(pool), connection_(connection) {
             pool_.live_.insert(connection_);
         }
-        Use(const Use&) = delete;
-        Use& operator=(const Use&) = delete;
-        ~Use() { pool_.live_.erase(connection_); }
+        InHand(const InHand&) = delete;
+        InHand& operator=(const InHand&) = delete;
+        ~InHand() { pool_.live_.erase(connection_); }
 
       private:
         UpstreamPool& pool_;
@@ -101,6 +114,7 @@ class UpstreamPool {
     struct Acquired {
         ConnectionPtr connection;  ///< Null: none before the deadline, or `failed`.
         std::optional<Connection::Failed> failed;
+        Path::Use use;  ///< Of the connection.
     };
 
     [[nodiscard]] awaitable<void> run(AttemptPtr attempt, SteadyTime slot_deadline);
@@ -110,13 +124,17 @@ class UpstreamPool {
     struct Waiting {
         ConnectionPtr connection;  ///< Handed over, or null.
         Path::Slot slot;
+        Path::Use use;  ///< Of either.
     };
     /// `fresh`: no connection that was kept.
     [[nodiscard]] awaitable<Acquired> acquire(PathPtr path, AttemptPtr attempt, SteadyTime deadline,
                                               bool fresh);
     [[nodiscard]] awaitable<Waiting> wait_for_slot(PathPtr path, AttemptPtr attempt,
                                                    SteadyTime deadline);
-    void release(ConnectionPtr connection);
+    /// Who had it has it no longer: `use` ends.
+    void release(ConnectionPtr connection, Path::Use use);
+    /// To somebody of this thread who waits, if it is his turn or he may pass who is first.
+    [[nodiscard]] bool hand_over(Lane& lane, ConnectionPtr& connection);
     [[nodiscard]] bool keep(Connection& connection) const;
     void learn(const PathPtr& path, const AttemptResult& result, const std::string& ref);
     void learn(const PathPtr& path, const Connection::Failed& failed, const std::string& ref);

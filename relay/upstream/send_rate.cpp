@@ -30,10 +30,14 @@ bool SendRate::take(SteadyTime now) {
     return true;
 }
 
-nanoseconds SendRate::wait(SteadyTime now) const {
+nanoseconds SendRate::wait(SteadyTime now, std::size_t messages) const {
     nanoseconds longest{0};
-    for (const Running& one : windows_)
-        longest = std::max(longest, one.spent(now) + one.each() - nanoseconds(one.window.period));
+    for (const Running& one : windows_) {
+        const nanoseconds period(one.window.period);
+        const auto ever = std::max<std::int64_t>(1, period / one.each());
+        const auto wanted = std::min(static_cast<std::int64_t>(messages), ever);
+        longest = std::max(longest, one.spent(now) + wanted * one.each() - period);
+    }
     return longest;
 }
 

@@ -18,8 +18,8 @@ class SendRate {
     void set(const std::vector<policy::Window>& windows);
     /// One message of every window, or of none. False: it must wait.
     [[nodiscard]] bool take(SteadyTime now);
-    /// Until one may go; 0: now.
-    [[nodiscard]] std::chrono::nanoseconds wait(SteadyTime now) const;
+    /// Until so many may go, or as many as ever may at a time; 0: now.
+    [[nodiscard]] std::chrono::nanoseconds wait(SteadyTime now, std::size_t messages = 1) const;
     /// How many may go now, `most` at most.
     [[nodiscard]] std::size_t room(SteadyTime now, std::size_t most) const;
 

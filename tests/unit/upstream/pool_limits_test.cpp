@@ -108,7 +108,7 @@ TEST_CASE("a reply that path_replies names opens the breaker") {
     REQUIRE(bench.run_until([&] { return bench.server.dots == 1; }));
     bench.server.answer("554 5.7.1 Not from here, please\r\n");
     CHECK(end_of(bench, attempt) == How::answered);
-    CHECK(bench.path->open_breaker(clock_type::now()));
+    CHECK_FALSE(bench.path->takes_mail(clock_type::now()));
 }
 
 TEST_CASE("connections come from the address that is configured") {

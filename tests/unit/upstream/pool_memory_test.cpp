@@ -72,7 +72,7 @@ TEST_CASE("a probe that ends by an exception is not the last one") {
         bench.tasks.spawn(bench.pool.probe(bench.path));
         REQUIRE(bench.run_until([&] { return bench.thrown == 1; }));
     }
-    CHECK(bench.path->open_breaker(now + 5s));
+    CHECK_FALSE(bench.path->takes_mail(now + 5s));
     CHECK(bench.path->claim_probe(now + 1min));
 }
 #endif

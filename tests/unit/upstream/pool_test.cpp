@@ -82,17 +82,17 @@ TEST_CASE("a 421 to the final dot neither counts against the path nor clears it"
         REQUIRE(bench.run_until([&] { return attempt->finished(); }));
         CHECK(attempt->take_result().how == How::broken);
     }
-    CHECK_FALSE(bench.path->open_breaker(clock_type::now()));
+    CHECK(bench.path->takes_mail(clock_type::now()));
     const AttemptPtr told = bench.start("b");
     REQUIRE(bench.run_until([&] { return bench.server.dots == 1; }));
     bench.server.answer(busy, Server::Then::close);
     REQUIRE(bench.run_until([&] { return told->finished(); }));
     CHECK(told->take_result().how == How::answered);
-    CHECK_FALSE(bench.path->open_breaker(clock_type::now()));
+    CHECK(bench.path->takes_mail(clock_type::now()));
     bench.server.greetings = {busy};
     const AttemptPtr last = bench.start("c");
     REQUIRE(bench.run_until([&] { return last->finished(); }));
-    CHECK(bench.path->open_breaker(clock_type::now()));
+    CHECK_FALSE(bench.path->takes_mail(clock_type::now()));
 }
 
 TEST_CASE("an exception in the row ends the attempt and leaves the row in order") {
