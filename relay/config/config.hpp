@@ -195,6 +195,8 @@ struct Delivery {
     DeliveryMode mode = DeliveryMode::cut_through;
     Duration cut_through_deadline = std::chrono::seconds(20);
     Retry retry;
+    std::string dsn_upstream;  ///< Name of the upstream of our notifications; empty: any.
+    std::string dsn_envelope;  ///< Their MAIL FROM upstream; empty: <>.
 };
 
 struct Spool {

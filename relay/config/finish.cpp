@@ -251,6 +251,15 @@ class Finish {
                                   in_quotes(name)));
             }
         }
+        const std::string& notices = c_.delivery.dsn_upstream;
+        if (!notices.empty() && !c_.upstream.empty() && !names.contains(notices)) {
+            const std::vector<std::string_view> there(names.begin(), names.end());
+            const std::string_view near = nearest(notices, there);
+            fault("delivery.dsn_upstream",
+                  fmt::format("{} is no upstream's name; {}", in_quotes(notices),
+                              near.empty() ? std::string("name one of them, or leave it out")
+                                           : fmt::format("did you mean {}?", near)));
+        }
         if (r_.faults.empty()) {
             finish_routes(c_, [this](std::string key, std::string text) {
                 fault(std::move(key), std::move(text));

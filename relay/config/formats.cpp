@@ -195,6 +195,17 @@ void HeaderMailbox::read(Reading& r, const Node& node, const std::string& key,
     out = *text;
 }
 
+void HeaderMailboxOrNone::read(Reading& r, const Node& node, const std::string& key,
+                               std::string& out) const {
+    const auto text = text_of(r, node, key, "a mail address, or \"\"");
+    if (!text) return;
+    if (text->empty()) {
+        out.clear();
+    } else {
+        HeaderMailbox{}.read(r, node, key, out);
+    }
+}
+
 void UserName::read(Reading& r, const Node& node, const std::string& key, std::string& out) const {
     const auto text = text_of(r, node, key, "the name of a user");
     if (!text) return;

@@ -50,6 +50,11 @@ struct HeaderMailbox {
     void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
 };
 
+/// The same, or "" for none.
+struct HeaderMailboxOrNone {
+    void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
+};
+
 struct UserName {
     void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
 };

@@ -183,7 +183,9 @@ void describe(V& v, Section<Delivery>) {
     v.key("cut_through_deadline", &Delivery::cut_through_deadline, formats::Span{100ms, 5min},
           live);
     v.table("retry", &Delivery::retry);
-    v.later("dsn_upstream dsn_envelope suppress_for");
+    v.key("dsn_upstream", &Delivery::dsn_upstream, formats::Label{}, live);
+    v.key("dsn_envelope", &Delivery::dsn_envelope, formats::HeaderMailboxOrNone{}, live);
+    v.later("suppress_for");
 }
 
 template <typename V>

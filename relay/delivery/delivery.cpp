@@ -9,6 +9,7 @@
 #include "relay/delivery/commit.hpp"
 #include "relay/delivery/retry.hpp"
 #include "relay/delivery/ways.hpp"
+#include "relay/net/offload.hpp"
 
 namespace postern::relay {
 
@@ -95,7 +96,11 @@ struct Delivery::Wait {
 };
 
 Delivery::Delivery(Ports ports, Spool& spool, asio::thread_pool& offload, event::Stream& events)
-    : ports_(std::move(ports)), spool_(spool), offload_(offload), events_(events) {}
+    : ports_(std::move(ports)),
+      spool_(spool),
+      offload_(offload),
+      events_(events),
+      desk_({.make_ref = ports_.make_ref, .may_tell = ports_.may_tell}) {}
 
 awaitable<ClientWord> Delivery::take(UpstreamPool& pool, net::TaskGroup& tasks, MessagePtr message,
                                      SteadyTime end_of_data) {
@@ -262,9 +267,11 @@ awaitable<ClientWord> Delivery::conclude(UpstreamPool& pool, net::TaskGroup& tas
     }
     const std::vector<Notice> notices = owed_notices(message.envelope, tally);
     const NoticeSource source = wait.source();
-    co_await add_notices(batch, source, notices);
+    const std::string notice_id = co_await add_notices(batch, source, notices);
     const std::size_t kept = rest.size() + doubtful.size();
-    if (!batch.add.empty()) {
+    if (batch.add.empty()) {
+        tell_notices(events_, message.ref, message.envelope, notices, "", "none");
+    } else {
         std::vector<event::Queued> told;
         for (const NewEntry& entry : batch.add) {
             if (entry.dsn) continue;
@@ -275,7 +282,6 @@ awaitable<ClientWord> Delivery::conclude(UpstreamPool& pool, net::TaskGroup& tas
                             .rcpts = entry.envelope.recipients.size(),
                             .bytes = message.size()});
         }
-        const std::string notice_id = notices.empty() ? "" : batch.add.back().id;
         const auto stored = co_await commit(spool_, std::move(batch));
         if (!stored) {
             events_.log(
@@ -290,8 +296,9 @@ awaitable<ClientWord> Delivery::conclude(UpstreamPool& pool, net::TaskGroup& tas
             if (!delivered) co_return ClientWord{.reply = no_space()};
         }
         for (event::Queued& one : told) events_.emit(std::move(one));
-        tell_notices(message.ref, message.envelope, notices, stored ? notice_id : "",
-                     stored ? "queued" : "none");
+        const bool owed = stored && !notice_id.empty();
+        tell_notices(events_, message.ref, message.envelope, notices, owed ? notice_id : "",
+                     owed ? "queued" : "none");
     }
     if (wait.unanswered)
         tasks.spawn(settle_late(pool, wait.unanswered, wait.message, doubt_id, doubtful));
@@ -357,32 +364,21 @@ awaitable<void> Delivery::settle_late(UpstreamPool& pool, AttemptPtr attempt, Me
     co_await settle(pool, source, std::move(step), std::move(alone));
 }
 
-awaitable<void> Delivery::add_notices(SpoolBatch& batch, const NoticeSource& source,
-                                      const std::vector<Notice>& notices) {
-    if (notices.empty()) co_return;
+awaitable<std::string> Delivery::add_notices(SpoolBatch& batch, const NoticeSource& source,
+                                             const std::vector<Notice>& notices) {
+    if (notices.empty()) co_return std::string();
     const config::ConfigPtr config = ports_.config();
-    NewEntry entry = make_notice_entry(*config, source, notices, ports_.make_ref(),
-                                       ports_.make_ref(), std::chrono::system_clock::now());
+    auto entry =
+        co_await net::offload(offload_, [&] { return desk_.write(*config, source, notices); });
+    if (!entry) co_return std::string();
     if (ports_.signing != nullptr) {
         const auto signatures = co_await ports_.signing->sign(
-            dkim::wanted_by(*config, entry.id, notice_domain(*config)), entry.pieces);
-        put_on_top(entry, signatures.value_or(""));
+            dkim::wanted_by(*config, entry->id, notice_domain(*config)), entry->pieces);
+        put_on_top(*entry, signatures.value_or(""));
     }
-    batch.add.push_back(std::move(entry));
-}
-
-void Delivery::tell_notices(const std::string& ref, const proto::Envelope& envelope,
-                            const std::vector<Notice>& notices, const std::string& id,
-                            std::string_view result) {
-    for (const Notice& notice : notices) {
-        static constexpr std::string_view actions[] = {"failed", "delayed", "delivered", "relayed"};
-        events_.emit(
-            event::Dsn{.ref = ref,
-                       .id = id,
-                       .action = std::string(actions[static_cast<std::size_t>(notice.action)]),
-                       .rcpt = envelope.recipients[notice.recipient].address.text(),
-                       .result = std::string(result)});
-    }
+    std::string id = entry->id;
+    batch.add.push_back(std::move(*entry));
+    co_return id;
 }
 
 void Delivery::tell_results(const std::string& ref, const std::string& id,

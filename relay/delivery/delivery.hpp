@@ -10,6 +10,7 @@
 #include "proto/reply.hpp"
 #include "relay/asio.hpp"
 #include "relay/config/config.hpp"
+#include "relay/delivery/notice_desk.hpp"
 #include "relay/delivery/notices.hpp"
 #include "relay/delivery/tally.hpp"
 #include "relay/dkim/signing_desk.hpp"
@@ -36,8 +37,8 @@ struct Standing {
 };
 
 /// From an accepted message to a final word, in both modes; and the retries of what is queued. One
-/// object for all threads, without state of its own: what a thread needs comes as its UpstreamPool
-/// and TaskGroup.
+/// object for all threads, without state of its own but how many notifications there were: what a
+/// thread needs comes as its UpstreamPool and TaskGroup.
 class Delivery {
   public:
     struct Ports {
@@ -50,6 +51,9 @@ class Delivery {
             nullptr;
         /// Signs notifications; null: they go unsigned. Messages come signed.
         dkim::SigningDesk* signing = nullptr;
+        /// As NoticeDesk has it.
+        std::function<bool(const std::string& account, const proto::Address& sender)> may_tell =
+            nullptr;
     };
     Delivery(Ports ports, Spool& spool, asio::thread_pool& offload, event::Stream& events);
 
@@ -65,6 +69,9 @@ class Delivery {
     /// old. Looks at a page of the entries after `after` and changes `most` of them at most; says
     /// where to go on, empty: they were the last.
     [[nodiscard]] awaitable<std::string> age_waiting(std::string after);
+
+    /// Where notifications are written, for operators, too.
+    [[nodiscard]] NoticeDesk& notices() noexcept { return desk_; }
 
   private:
     struct Wait;  // what one waiting client's message went through
@@ -109,17 +116,17 @@ class Delivery {
     void tell_results(const std::string& ref, const std::string& id,
                       const proto::Envelope& envelope, const AttemptResult& result,
                       const Path& path, std::uint64_t bytes);
-    void tell_notices(const std::string& ref, const proto::Envelope& envelope,
-                      const std::vector<Notice>& notices, const std::string& id,
-                      std::string_view result);
-    /// Writes and signs the notification that carries them, if there are any.
-    [[nodiscard]] awaitable<void> add_notices(SpoolBatch& batch, const NoticeSource& source,
-                                              const std::vector<Notice>& notices);
+    /// Of a notification that cannot be delivered: it causes no other, and an operator is told.
+    void tell_undeliverable(const NoticeSource& source, const EntryUpdate& update);
+    /// Writes and signs the notification that carries them; its id. Empty: there is none.
+    [[nodiscard]] awaitable<std::string> add_notices(SpoolBatch& batch, const NoticeSource& source,
+                                                     const std::vector<Notice>& notices);
 
     Ports ports_;
     Spool& spool_;
     asio::thread_pool& offload_;
     event::Stream& events_;
+    NoticeDesk desk_;
 };
 
 }  // namespace postern::relay

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "relay/config/config.hpp"
+#include "relay/delivery/notice_desk.hpp"
 #include "relay/dkim/signer.hpp"
 #include "relay/event/event.hpp"
 #include "relay/spool/spool.hpp"
@@ -30,12 +31,13 @@ class HeldBack {
 };
 
 /// Drops matching entries that no attempt holds (`what`: reason, limit, stop) and owes their
-/// senders a notification, which `signer` signs; `dropped` hears of each that is gone. Blocks: call
-/// it off the network threads.
-[[nodiscard]] ChangeOutcome drop_with_notice(Spool& spool, const config::Config& config,
-                                             const std::function<std::string()>& make_ref,
-                                             event::Stream& events, dkim::Signer& signer,
-                                             const EntrySelector& which, const EntryChange& what,
+/// senders a notification, which `desk` writes and `signer` signs; `dropped` hears of each that is
+/// gone. A hundred of them and their notifications are one batch. Blocks: call it off the network
+/// threads.
+[[nodiscard]] ChangeOutcome drop_with_notice(Spool& spool, NoticeDesk& desk,
+                                             const config::Config& config, event::Stream& events,
+                                             dkim::Signer& signer, const EntrySelector& which,
+                                             const EntryChange& what,
                                              const std::function<void(const EntryInfo&)>& dropped);
 
 }  // namespace postern::relay

@@ -58,6 +58,19 @@ EntryUpdate unchanged(const LoadedEntry& loaded) {
     return update;
 }
 
+/// What a path is to hear of it; keeps the entry.
+std::shared_ptr<const proto::Envelope> envelope_for(const config::Config& config,
+                                                    const std::shared_ptr<LoadedEntry>& loaded) {
+    if (!loaded->entry.dsn) return {loaded, &loaded->entry.envelope};
+    struct Sent {
+        std::shared_ptr<LoadedEntry> loaded;
+        proto::Envelope envelope;
+    };
+    const auto sent =
+        std::make_shared<const Sent>(Sent{loaded, as_sent(config, loaded->entry.envelope)});
+    return {sent, &sent->envelope};
+}
+
 /// Whether the spool may take the same batch later.
 bool may_pass(const boost::system::error_code& error) {
     return error == SpoolError::full || error == SpoolError::write || error == SpoolError::sync ||
@@ -70,7 +83,8 @@ NoticeSource source_of(const LoadedEntry& loaded) {
             .customer = loaded.entry.customer,
             .envelope = &loaded.entry.envelope,
             .pieces = loaded.entry.pieces,
-            .received = loaded.entry.created};
+            .received = loaded.entry.created,
+            .dsn = loaded.entry.dsn};
 }
 
 }  // namespace
@@ -123,6 +137,8 @@ awaitable<void> Delivery::load_and_attempt(UpstreamPool& pool, std::string id) {
 struct Delivery::Trial {
     Tally tally;
     PathSet::Needs needs;
+    std::shared_ptr<const proto::Envelope> envelope;  ///< As it goes upstream; keeps the entry.
+    std::string shares_as;
     bool attempted = false;
     std::chrono::milliseconds pause = no_way_pause;  ///< Until a way may be free.
 };
@@ -136,7 +152,8 @@ awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEn
         const PathPtr path = ways.paths[i];
         const bool warm = ways.warms(path);
         if (pool.hurried()) break;
-        if (const auto wait = path->rate_wait(clock::now()); wait > std::chrono::nanoseconds(0)) {
+        if (const auto wait = path->memory().rate_turn(clock::now(), trial.shares_as);
+            wait > std::chrono::nanoseconds(0)) {
             if (warm) continue;
             // What no path had yet may go by an equal one.
             if (first && i + 1 < ways.paths.size() &&
@@ -149,11 +166,12 @@ awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEn
             break;
         }
         Outgoing outgoing{.ref = entry.ref,
-                          .envelope = &entry.envelope,
+                          .envelope = trial.envelope.get(),
                           .recipients = tally.open(),
                           .pieces = entry.pieces,
                           .size = trial.needs.size,
-                          .keep = shared};
+                          .keep = trial.envelope,
+                          .shares_as = trial.shares_as};
         const AttemptPtr attempt = pool.start(
             path, std::move(outgoing), false,
             clock::now() + (warm ? warm_slot_patience : std::chrono::milliseconds(no_way_pause)));
@@ -218,10 +236,11 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
     sender.good_standing = standing.good;
     const PathSet paths = all->routed(sender);
     Trial trial{.tally = Tally(entry.envelope.recipients.size(), &loaded.open),
-                .needs = {.size = size_of(entry),
-                          .eight_bit_mime = entry.envelope.body == proto::Body::eight_bit_mime,
-                          .smtputf8 = entry.envelope.smtputf8}};
-    Choice choice = ways_of(*all, paths, loaded, sender, trial.needs, ports_.random);
+                .needs = needs_of(entry.envelope, size_of(entry)),
+                .envelope = envelope_for(*config, shared),
+                .shares_as = shares_as(sender)};
+    Choice choice = ways_of(*all, paths, loaded, sender, trial.needs, config->delivery.dsn_upstream,
+                            ports_.random);
     const bool own = choice.own_way || paths.paths.size() < all->paths.size();
     if (choice.ways.paths.empty() && own) trial.pause = own_way_pause;
     co_await try_entry(pool, shared, choice.ways, trial);
@@ -248,15 +267,12 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
         Step step{.update = std::move(update), .notices = std::move(notices)};
         co_await settle(pool, source_of(loaded), std::move(step), std::move(alone));
         for (const std::uint32_t i : loaded.open) {
-            events_.emit(event::Delivery{.ref = entry.ref,
-                                         .id = entry.dsn ? entry.id : entry.ref,
-                                         .rcpt = entry.envelope.recipients[i].address.text(),
-                                         .enhanced = reply.enhanced,
-                                         .text = reply.text,
-                                         .stage = "mail",
-                                         .code = reply.code,
-                                         .judges = "path",
-                                         .result = "refused"});
+            // No path has had it: that is no word of one.
+            events_.emit(event::Settled{.ref = entry.ref,
+                                        .id = entry.dsn ? entry.id : entry.ref,
+                                        .rcpt = entry.envelope.recipients[i].address.text(),
+                                        .how = "refused",
+                                        .reason = last_word(reply)});
         }
         co_return;
     }
@@ -331,6 +347,7 @@ Delivery::Step Delivery::next_step(const config::Config& config, const LoadedEnt
             update.done.push_back({static_cast<std::uint32_t>(i), Settled::delivered});
         } else if (line.fate == Fate::refused) {
             update.done.push_back({static_cast<std::uint32_t>(i), Settled::refused});
+            if (entry.dsn) update.last_reply = last_word(line.reply);
         } else {
             left.push_back(i);
             if (line.reply.code >= 400) {
@@ -379,8 +396,7 @@ Delivery::Step Delivery::next_step(const config::Config& config, const LoadedEnt
 awaitable<result<void>> Delivery::commit_step(const NoticeSource& source, Step step) {
     SpoolBatch batch;
     batch.update.push_back(step.update);
-    co_await add_notices(batch, source, step.notices);
-    const std::string notice_id = batch.add.empty() ? "" : batch.add.back().id;
+    const std::string notice_id = co_await add_notices(batch, source, step.notices);
     // What could not be recorded will come again, and is told then.
     if (const auto said = co_await commit(spool_, std::move(batch)); !said) co_return said;
     for (const EntryUpdate::RecipientDone& done : step.update.done) {
@@ -391,7 +407,9 @@ awaitable<result<void>> Delivery::commit_step(const NoticeSource& source, Step s
                                     .how = "expired",
                                     .reason = step.update.last_reply});
     }
-    tell_notices(source.ref, *source.envelope, step.notices, notice_id, "queued");
+    tell_notices(events_, source.ref, *source.envelope, step.notices, notice_id,
+                 notice_id.empty() ? "none" : "queued");
+    if (source.dsn) tell_undeliverable(source, step.update);
     co_return result<void>();
 }
 
@@ -422,7 +440,41 @@ awaitable<void> Delivery::settle(UpstreamPool& pool, NoticeSource source, Step s
     // Of a failure the next attempt will tell; of a delivery there is none.
     std::erase_if(step.notices,
                   [](const Notice& notice) { return notice.action != proto::DsnAction::relayed; });
-    tell_notices(source.ref, *source.envelope, step.notices, "", "none");
+    tell_notices(events_, source.ref, *source.envelope, step.notices, "", "none");
+}
+
+void Delivery::tell_undeliverable(const NoticeSource& source, const EntryUpdate& update) {
+    // Most often it is an upstream that takes nothing from <>: one alert of it, not one a sender.
+    const std::string subject = update.upstream.empty() ? "none" : update.upstream;
+    for (const EntryUpdate::RecipientDone& done : update.done) {
+        if (done.how == Settled::delivered) {
+            events_.emit(
+                event::AlertRaised{.kind = "dsn_undeliverable",
+                                   .subject = subject,
+                                   .text = fmt::format("{} takes notifications again", subject),
+                                   .resolved = true});
+        }
+        if (done.how != Settled::refused && done.how != Settled::expired) continue;
+        const std::string rcpt = source.envelope->recipients[done.index].address.text();
+        const std::string result = done.how == Settled::refused ? "refused" : "expired";
+        events_.emit(event::Dsn{.ref = source.ref,
+                                .id = update.id,
+                                .action = std::string(action_told(source.pieces)),
+                                .rcpt = rcpt,
+                                .result = result});
+        events_.emit(event::AlertRaised{
+            .kind = "dsn_undeliverable",
+            .subject = subject,
+            .text = fmt::format("a notification to {} could not be delivered by {}: {}", rcpt,
+                                subject, update.last_reply),
+            .action = "the sender does not know that his mail failed; see delivery.dsn_upstream "
+                      "and delivery.dsn_envelope",
+            .fields = {{"ref", source.ref},
+                       {"rcpt", rcpt},
+                       {"account", source.account},
+                       {"result", result},
+                       {"error", update.last_reply}}});
+    }
 }
 
 }  // namespace postern::relay

@@ -76,6 +76,46 @@ std::vector<Notice> owed_notices(const proto::Envelope& envelope, const Tally& t
     return out;
 }
 
+std::string_view name(proto::DsnAction action) noexcept {
+    static constexpr std::string_view names[] = {"failed", "delayed", "delivered", "relayed"};
+    return names[static_cast<std::size_t>(action)];
+}
+
+void tell_notices(event::Stream& events, const std::string& ref, const proto::Envelope& envelope,
+                  const std::vector<Notice>& notices, const std::string& id,
+                  std::string_view result) {
+    for (const Notice& notice : notices) {
+        events.emit(event::Dsn{.ref = ref,
+                               .id = id,
+                               .action = std::string(name(notice.action)),
+                               .rcpt = envelope.recipients[notice.recipient].address.text(),
+                               .result = std::string(result)});
+    }
+}
+
+std::string_view action_told(const std::vector<std::string_view>& pieces) noexcept {
+    constexpr std::string_view field = "\r\nAction: ";
+    for (const std::string_view piece : pieces) {
+        const std::size_t at = piece.find(field);
+        if (at == std::string_view::npos) continue;
+        const std::string_view rest = piece.substr(at + field.size());
+        for (const auto action :
+             {proto::DsnAction::delayed, proto::DsnAction::delivered, proto::DsnAction::relayed}) {
+            if (rest.starts_with(name(action))) return name(action);
+        }
+        break;
+    }
+    return name(proto::DsnAction::failed);
+}
+
+proto::Envelope as_sent(const config::Config& config, const proto::Envelope& notification) {
+    proto::Envelope out = notification;
+    if (config.delivery.dsn_envelope.empty()) return out;
+    if (auto sender = proto::parse_mailbox(config.delivery.dsn_envelope, false))
+        out.mail_from = std::move(*sender);
+    return out;
+}
+
 EntryUpdate without_notices(EntryUpdate update, const std::vector<Notice>& notices) {
     for (const Notice& notice : notices) {
         if (notice.action == proto::DsnAction::delayed) update.delay_notified = false;

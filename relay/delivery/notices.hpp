@@ -7,6 +7,7 @@
 #include "proto/dsn.hpp"
 #include "relay/config/config.hpp"
 #include "relay/delivery/tally.hpp"
+#include "relay/event/event.hpp"
 #include "relay/spool/spool.hpp"
 
 namespace postern::relay {
@@ -17,6 +18,7 @@ struct NoticeSource {
     const proto::Envelope* envelope = nullptr;
     std::vector<std::string_view> pieces;
     WallTime received;
+    bool dsn = false;  ///< It is a notification itself: it causes none, whatever its envelope says.
 };
 
 /// A recipient to be told of, with what became of it.
@@ -35,6 +37,21 @@ struct Notice {
 /// for deliveries to a path without DSN where SUCCESS was asked for. None for the null
 /// reverse-path.
 [[nodiscard]] std::vector<Notice> owed_notices(const proto::Envelope& envelope, const Tally& tally);
+
+/// Tells of each notice: what became of it is `result`, the entry that carries it `id`.
+void tell_notices(event::Stream& events, const std::string& ref, const proto::Envelope& envelope,
+                  const std::vector<Notice>& notices, const std::string& id,
+                  std::string_view result);
+
+/// An action as events name it.
+[[nodiscard]] std::string_view name(proto::DsnAction action) noexcept;
+/// The action that a notification of ours was about; `failed` where it does not say.
+[[nodiscard]] std::string_view action_told(const std::vector<std::string_view>& pieces) noexcept;
+
+/// As which a notification goes upstream: `delivery.dsn_envelope` for the null reverse-path, which
+/// it keeps for us.
+[[nodiscard]] proto::Envelope as_sent(const config::Config& config,
+                                      const proto::Envelope& notification);
 
 /// What can be recorded where there is no room for the notices: who is owed one of a failure stays
 /// open, for the next attempt to hear it again; what was delivered is settled, or it would be sent

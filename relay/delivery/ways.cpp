@@ -91,13 +91,16 @@ proto::Reply unfit_reply(const PathSet& paths, const PathSet::Needs& needs) {
 }
 
 Choice ways_of(const PathSet& all, const PathSet& routed, const LoadedEntry& loaded,
-               const Sender& sender, const PathSet::Needs& needs,
+               const Sender& sender, const PathSet::Needs& needs, std::string_view dsn_upstream,
                const std::function<double()>& random) {
     const NewEntry& entry = loaded.entry;
     const bool in_doubt = entry.state == EntryState::in_doubt;
-    if (in_doubt || loaded.rerouted) {
-        // Wherever such mail goes by now.
-        const PathPtr path = all.find(entry.upstream);
+    const bool to_dsn_upstream = entry.dsn && !dsn_upstream.empty();
+    if (in_doubt || loaded.rerouted || to_dsn_upstream) {
+        // Wherever such mail goes by now. What an operator said of one goes before what is said of
+        // all.
+        const bool its_own = in_doubt || loaded.rerouted;
+        const PathPtr path = all.find(its_own ? std::string_view(entry.upstream) : dsn_upstream);
         const auto offer = path ? path->last_offer() : std::nullopt;
         if (path && (!offer || offers(*offer, needs))) {
             Choice own{.ways = {}, .own_way = true};

@@ -51,9 +51,10 @@ struct Choice {
     /// The one way that it is to go is there, whether it takes mail now or not.
     bool own_way = false;
 };
-/// `all` paths there are; `routed`: those of its sender. `random` is uniform in [0, 1).
+/// `all` paths there are; `routed`: those of its sender; `dsn_upstream`: the one of notifications,
+/// empty: as other mail. `random` is uniform in [0, 1).
 [[nodiscard]] Choice ways_of(const PathSet& all, const PathSet& routed, const LoadedEntry& loaded,
                              const Sender& sender, const PathSet::Needs& needs,
-                             const std::function<double()>& random);
+                             std::string_view dsn_upstream, const std::function<double()>& random);
 
 }  // namespace postern::relay

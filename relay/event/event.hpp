@@ -90,12 +90,13 @@ struct Queued {  ///< beside events.md
     std::size_t rcpts = 0;
     std::uint64_t bytes = 0;
 };
-struct Settled {  ///< An entry's recipient ended otherwise than by delivery: dropped, expired.
+struct Settled {  ///< An entry's recipient ended without a word of an upstream: dropped,
+                  ///< expired, refused (no path offers what it needs).
     std::string ref, id, rcpt, how, reason;
 };
 struct Dsn {
     std::string ref, id, action, rcpt;  ///< failed delayed delivered relayed
-    std::string result;                 ///< queued none
+    std::string result;  ///< queued none; of one that could not be delivered: refused expired
 };
 struct Upstream {                               ///< breaker and connection changes
     std::string upstream, state, error, stage;  ///< closed open half_open

@@ -167,7 +167,7 @@ void TraceFold::add(const json& event) {
         }
     } else if (kind == "settled") {
         const auto how = text_in(event, "how");
-        if (how != "dropped" && how != "expired") return;
+        if (how != "dropped" && how != "expired" && how != "refused") return;
         if (rcpt.empty()) {
             settle_all(how, event);
         } else {

@@ -108,6 +108,8 @@ class Server {
     /// Says at the end of a day which standby did not get its share.
     void look_after_standbys();
     [[nodiscard]] boost::system::result<Standing> standing_of(const std::string& account) const;
+    /// Whether notifications may go to a sender of the account's mail: it is one of its own.
+    [[nodiscard]] bool may_tell(const std::string& account, const proto::Address& sender) const;
     void look_after_alerts();
     void look_after_certificates();
     void keep_guard();

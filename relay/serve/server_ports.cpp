@@ -31,7 +31,7 @@ admin::Ports Server::admin_ports() {
     out.separator = [this] { return current_.get()->config->auth.credential_separator.front(); };
     out.drop_with_dsn = [this](const EntrySelector& which, const EntryChange& what,
                                const std::function<void(const EntryInfo&)>& dropped) {
-        return drop_with_notice(*spool_, *current_.get()->config, services_->make_ref, *events_,
+        return drop_with_notice(*spool_, delivery_->notices(), *current_.get()->config, *events_,
                                 *signer_, which, what, dropped);
     };
     out.upstream_names = [this] {

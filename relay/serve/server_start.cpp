@@ -410,7 +410,9 @@ void Server::make_services() {
             .make_ref = make_ref,
             .random = random_share,
             .standing = [this](const std::string& account) { return standing_of(account); },
-            .signing = signing_.get()},
+            .signing = signing_.get(),
+            .may_tell = [this](const std::string& account,
+                               const proto::Address& sender) { return may_tell(account, sender); }},
         *spool_, offload_, *events_);
     services_.emplace(Services{
         .current = current_,

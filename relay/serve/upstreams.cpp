@@ -1,5 +1,6 @@
 // What operators see and do of upstreams while we serve, and what becomes of a standby's share.
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -51,6 +52,32 @@ boost::system::result<Standing> Server::standing_of(const std::string& account) 
     if (!found && found.error() != auth::AuthError::not_found) return found.error();
     if (!found) return Standing{.plan = std::string(auth::default_plan), .good = false};
     return Standing{.plan = (*found)->plan, .good = !(*found)->suspended};
+}
+
+/// Where nothing asks for that at MAIL, mail could be sent in another's name for the sake of what
+/// comes back.
+bool Server::may_tell(const std::string& account, const proto::Address& sender) const {
+    const auto has = [&](const auth::AccountRecord& owner) {
+        const policy::Owned owned{.everything = owner.owned.everything,
+                                  .account = owner.name,
+                                  .addresses = owner.owned.addresses,
+                                  .domains = owner.owned.domains};
+        return owned.has(sender);
+    };
+    const bool asked_for = current_.get()->config->rules.sender_ownership == config::Mode::enforce;
+    const auto found = accounts_->find(account);
+    if (!found) {
+        // It was asked for when the mail came. Of a removed account's frozen mail the notification
+        // would be frozen as well, and nobody could release it.
+        const bool gone = found.error() == auth::AuthError::not_found;
+        return asked_for &&
+               !(gone && std::ranges::binary_search(spool_->frozen_accounts(), account));
+    }
+    if (has(**found)) return true;
+    return std::ranges::any_of((*found)->authzids, [&](const std::string& other) {
+        const auto acted_as = accounts_->find(other);
+        return acted_as && has(**acted_as);
+    });
 }
 
 std::vector<admin::UpstreamView> Server::list_upstreams() const {

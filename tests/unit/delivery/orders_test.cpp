@@ -110,31 +110,43 @@ TEST_CASE(
     dkim::KeyStore keys(*files, "/nonexistent/dkim", nullptr);
     dkim::Signer signer(keys, bench.events);
     const auto drop = [&] {
-        return drop_with_notice(
-            bench.spool, *bench.config, [&] { return "01REF" + std::to_string(bench.refs++); },
-            bench.events, signer, {}, what,
-            [&](const EntryInfo& info) { gone.push_back(info.id); });
+        return drop_with_notice(bench.spool, bench.delivery.notices(), *bench.config, bench.events,
+                                signer, {}, what,
+                                [&](const EntryInfo& info) { gone.push_back(info.id); });
     };
     const auto some = drop();
     CHECK(some.matched == 2);
     CHECK(some.changed == 2);
     CHECK(some.failed == 0);
     CHECK(gone == std::vector<std::string>{"one", "three"});
-    REQUIRE(bench.spool.taken.size() == 2);
-    for (const SpoolBatch& batch : bench.spool.taken) {
-        CHECK(batch.add.size() == 1);
-        REQUIRE(batch.update.size() == 1);
-        CHECK(batch.update[0].done[0].how == Settled::dropped);
-        CHECK(batch.update[0].last_reply == "dropped: why");
+    REQUIRE(bench.spool.taken.size() == 1);  // one sync for both
+    const SpoolBatch& batch = bench.spool.taken[0];
+    CHECK(batch.add.size() == 2);
+    REQUIRE(batch.update.size() == 2);
+    for (const EntryUpdate& update : batch.update) {
+        CHECK(update.done[0].how == Settled::dropped);
+        CHECK(update.last_reply == "dropped: why");
     }
 
     what.limit = 0;
     bench.spool.says = [](const SpoolBatch&) { return make_error_code(SpoolError::write); };
     const auto failed = drop();
     CHECK(failed.error == SpoolError::write);
-    CHECK(failed.matched == 1);
+    CHECK(failed.matched == 3);
     CHECK(failed.changed == 0);
-    CHECK(failed.failed == 1);
+    CHECK(failed.failed == 3);
+
+    // One that is gone by now keeps nobody else back.
+    gone.clear();
+    bench.spool.says = [](const SpoolBatch& all) -> boost::system::error_code {
+        if (all.update.size() > 1 || all.update[0].id == "three") return SpoolError::not_found;
+        return {};
+    };
+    const auto others = drop();
+    CHECK_FALSE(others.error);
+    CHECK(others.changed == 2);
+    CHECK(others.failed == 1);
+    CHECK(gone == std::vector<std::string>{"one", "two"});
 
     bench.spool.says = {};
     what.stop = [] { return true; };

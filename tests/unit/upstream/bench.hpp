@@ -47,7 +47,8 @@ class Bench {
     }
 
     /// A mail from `sender`, which waits at most half a minute for a connection. In so many pieces.
-    relay::AttemptPtr start(const std::string& sender, std::size_t pieces = 1) {
+    relay::AttemptPtr start(const std::string& sender, std::size_t pieces = 1,
+                            const std::string& customer = {}, bool client_waits = false) {
         auto mail = std::make_shared<Mail>();
         mail->envelope.mail_from = *proto::parse_mailbox(sender + "@example.org", false);
         mail->envelope.recipients.push_back({});
@@ -59,8 +60,9 @@ class Bench {
                             .recipients = {0},
                             .pieces = std::vector<std::string_view>(pieces, mail->text),
                             .size = mail->text.size() * pieces,
-                            .keep = mail},
-            false, std::chrono::steady_clock::now() + std::chrono::seconds(30));
+                            .keep = mail,
+                            .shares_as = customer},
+            client_waits, std::chrono::steady_clock::now() + std::chrono::seconds(30));
     }
     /// Runs until it is so, or for two seconds.
     template <typename Condition>
@@ -71,9 +73,10 @@ class Bench {
         return condition();
     }
     /// Starts a mail and lets it come to a stop in the row.
-    relay::AttemptPtr start_waiting(const std::string& sender) {
+    relay::AttemptPtr start_waiting(const std::string& sender, const std::string& customer = {},
+                                    bool client_waits = false) {
         const int before = path->waiting.load();
-        relay::AttemptPtr attempt = start(sender);
+        relay::AttemptPtr attempt = start(sender, 1, customer, client_waits);
         REQUIRE(run_until([&] { return path->waiting.load() == before + 1; }));
         return attempt;
     }

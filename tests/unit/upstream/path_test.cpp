@@ -150,7 +150,6 @@ TEST_CASE(
     slots.resize(4);
     CHECK_FALSE(Path::try_slot(path, now));
     CHECK(path->takes_mail(now));
-    CHECK(path->takes_mail(now));
     path->on_free = [&] { ++woken; };
     path->waiting.fetch_add(1);
     for (int i = 0; i < 4; ++i) path->succeeded(now + 5s);
