@@ -9,6 +9,7 @@
 #include "relay/delivery/delivery.hpp"
 #include "relay/delivery/drop.hpp"
 #include "relay/delivery/retry.hpp"
+#include "relay/delivery/return_path.hpp"
 #include "relay/delivery/ways.hpp"
 #include "relay/net/offload.hpp"
 
@@ -123,6 +124,7 @@ awaitable<void> Delivery::load_and_attempt(UpstreamPool& pool, std::string id) {
 struct Delivery::Trial {
     Tally tally;
     PathSet::Needs needs;
+    std::optional<proto::Address> return_path;
     bool attempted = false;
     std::chrono::milliseconds pause = no_way_pause;  ///< Until a way may be free.
 };
@@ -150,6 +152,7 @@ awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEn
         }
         Outgoing outgoing{.ref = entry.ref,
                           .envelope = &entry.envelope,
+                          .return_path = trial.return_path,
                           .recipients = tally.open(),
                           .pieces = entry.pieces,
                           .size = trial.needs.size,
@@ -217,10 +220,13 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
     Sender sender = sender_of(entry.envelope, entry.account, entry.customer, standing.plan);
     sender.good_standing = standing.good;
     const PathSet paths = all->routed(sender);
-    Trial trial{.tally = Tally(entry.envelope.recipients.size(), &loaded.open),
-                .needs = {.size = size_of(entry),
-                          .eight_bit_mime = entry.envelope.body == proto::Body::eight_bit_mime,
-                          .smtputf8 = entry.envelope.smtputf8}};
+    Trial trial{
+        .tally = Tally(entry.envelope.recipients.size(), &loaded.open),
+        .needs = {.size = size_of(entry),
+                  .eight_bit_mime = entry.envelope.body == proto::Body::eight_bit_mime,
+                  .smtputf8 = entry.envelope.smtputf8},
+        .return_path = entry.dsn ? std::nullopt
+                                 : return_path_of(*config, entry.envelope, token_in(entry.pieces))};
     Choice choice = ways_of(*all, paths, loaded, sender, trial.needs, ports_.random);
     const bool own = choice.own_way || paths.paths.size() < all->paths.size();
     if (choice.ways.paths.empty() && own) trial.pause = own_way_pause;
