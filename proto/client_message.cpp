@@ -50,7 +50,10 @@ std::string notify_text(const Notify& notify) {
 void append_mail(const ClientSession::Message& message, const UpstreamOffer& offer,
                  std::string& out) {
     const Envelope& envelope = *message.envelope;
-    out.append("MAIL FROM:<").append(envelope.sender_text()).append(">");
+    out.append("MAIL FROM:<");
+    out.append(message.return_path != nullptr ? message.return_path->text()
+                                              : envelope.sender_text());
+    out += '>';
     if (offer.size && message.size > 0) {
         fmt::format_to(std::back_inserter(out), " SIZE={}", message.size);
     }

@@ -83,6 +83,8 @@ class ClientSession {
         std::uint64_t size = 0;               ///< For SIZE=, unstuffed octets.
         bool eight_bit_data =
             false;  ///< The data is not 7-bit: needs 8BITMIME, says BODY=8BITMIME.
+        /// Said at MAIL instead of the envelope's sender; null: that one. Lives as `envelope`.
+        const Address* return_path = nullptr;
     };
 
     struct Read {

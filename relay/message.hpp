@@ -27,6 +27,7 @@ struct Message {
     Body body;
     std::vector<proto::HeaderFacts::Range> removals;  ///< Of `body`.
     std::string message_id;
+    std::string token;  ///< Of its X-Abuse.
     std::shared_ptr<const void>
         memory;  ///< Its share of the memory for bodies, held as long as the message.
 

@@ -90,7 +90,7 @@ struct Resources {
 };
 
 enum class BareNewline : std::uint8_t { reject, normalize };
-enum class ReturnPath : std::uint8_t { keep };
+enum class ReturnPath : std::uint8_t { keep, rewrite };
 
 struct Message {
     std::uint64_t max_size = 25ULL << 20U;  ///< Octets
@@ -98,6 +98,7 @@ struct Message {
     BareNewline bare_newline = BareNewline::reject;
     bool received_client_ip = false;
     ReturnPath return_path = ReturnPath::keep;
+    std::string bounce_domain;  ///< A-label, lower case; never empty where paths are rewritten.
     Duration trace_retention = std::chrono::hours(24 * 90);
 };
 

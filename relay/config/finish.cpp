@@ -24,6 +24,7 @@ class Finish {
         tls();
         auth();
         delivery();
+        return_path();
         if (c_.spool.path.empty()) c_.spool.path = c_.server.state + "/spool";
         upstreams();
     }
@@ -159,6 +160,15 @@ class Finish {
                   "not set; name the file with the certificate of the host name (PEM), and its key "
                   "in tls.key");
         }
+    }
+
+    void return_path() {
+        const Message& m = c_.message;
+        if (m.return_path != ReturnPath::rewrite || !m.bounce_domain.empty()) return;
+        if (given("message.bounce_domain")) return;  // Told as what it is.
+        fault("message.bounce_domain",
+              "not set, and message.return_path = \"rewrite\" needs it: name a domain whose mail "
+              "comes to the intake, like \"bounce.example.net\"");
     }
 
     void auth() {

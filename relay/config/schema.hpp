@@ -80,9 +80,11 @@ void describe(V& v, Section<Message>) {
               {{"reject", BareNewline::reject}, {"normalize", BareNewline::normalize}}},
           connection);
     v.key("received_client_ip", &Message::received_client_ip, formats::Flag{}, connection);
-    v.key("return_path", &Message::return_path,
-          formats::Choice<ReturnPath>{{{"keep", ReturnPath::keep}}, {"rewrite"}}, connection);
-    v.later("bounce_domain");
+    v.key(
+        "return_path", &Message::return_path,
+        formats::Choice<ReturnPath>{{{"keep", ReturnPath::keep}, {"rewrite", ReturnPath::rewrite}}},
+        connection);
+    v.key("bounce_domain", &Message::bounce_domain, formats::Domain{}, connection);
     v.key("trace_retention", &Message::trace_retention, formats::Span{1h, 24h * 3660}, connection);
 }
 

@@ -8,6 +8,7 @@
 #include "proto/classify.hpp"
 #include "relay/delivery/commit.hpp"
 #include "relay/delivery/retry.hpp"
+#include "relay/delivery/return_path.hpp"
 #include "relay/delivery/ways.hpp"
 #include "relay/net/offload.hpp"
 
@@ -174,6 +175,8 @@ awaitable<void> Delivery::try_paths(UpstreamPool& pool, Wait& wait, SteadyTime d
         }
         Outgoing outgoing{.ref = wait.message->ref,
                           .envelope = &wait.message->envelope,
+                          .return_path = return_path_of(*wait.config, wait.message->envelope,
+                                                        wait.message->token),
                           .recipients = wait.tally.open(),
                           .pieces = wait.message->pieces(),
                           .size = wait.message->size(),

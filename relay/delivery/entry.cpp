@@ -9,6 +9,7 @@
 #include "relay/delivery/delivery.hpp"
 #include "relay/delivery/drop.hpp"
 #include "relay/delivery/retry.hpp"
+#include "relay/delivery/return_path.hpp"
 #include "relay/delivery/ways.hpp"
 #include "relay/net/offload.hpp"
 
@@ -138,6 +139,7 @@ struct Delivery::Trial {
     Tally tally;
     PathSet::Needs needs;
     std::shared_ptr<const proto::Envelope> envelope;  ///< As it goes upstream; keeps the entry.
+    std::optional<proto::Address> return_path;
     std::string shares_as;
     bool attempted = false;
     std::chrono::milliseconds pause = no_way_pause;  ///< Until a way may be free.
@@ -167,6 +169,7 @@ awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEn
         }
         Outgoing outgoing{.ref = entry.ref,
                           .envelope = trial.envelope.get(),
+                          .return_path = trial.return_path,
                           .recipients = tally.open(),
                           .pieces = entry.pieces,
                           .size = trial.needs.size,
@@ -235,10 +238,13 @@ awaitable<void> Delivery::attempt_entry(UpstreamPool& pool, std::shared_ptr<Load
     Sender sender = sender_of(entry.envelope, entry.account, entry.customer, standing.plan);
     sender.good_standing = standing.good;
     const PathSet paths = all->routed(sender);
-    Trial trial{.tally = Tally(entry.envelope.recipients.size(), &loaded.open),
-                .needs = needs_of(entry.envelope, size_of(entry)),
-                .envelope = envelope_for(*config, shared),
-                .shares_as = shares_as(sender)};
+    Trial trial{
+        .tally = Tally(entry.envelope.recipients.size(), &loaded.open),
+        .needs = needs_of(entry.envelope, size_of(entry)),
+        .envelope = envelope_for(*config, shared),
+        .return_path = entry.dsn ? std::nullopt
+                                 : return_path_of(*config, entry.envelope, token_in(entry.pieces)),
+        .shares_as = shares_as(sender)};
     Choice choice = ways_of(*all, paths, loaded, sender, trial.needs, config->delivery.dsn_upstream,
                             ports_.random);
     const bool own = choice.own_way || paths.paths.size() < all->paths.size();

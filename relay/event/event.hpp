@@ -98,6 +98,26 @@ struct Dsn {
     std::string ref, id, action, rcpt;  ///< failed delayed delivered relayed
     std::string result;  ///< queued none; of one that could not be delivered: refused expired
 };
+/// A later word that a recipient of a message got it not; once for each. Its token stands in the
+/// token map alone.
+struct Bounce {
+    std::string ref, token, rcpt, enhanced, text;
+    std::string account, customer;
+    std::string upstream;  ///< That had taken it; empty: not known any more.
+    std::string domain;    ///< The receiver's, as domains are compared.
+    std::string via;       ///< dsn webhook
+};
+/// A recipient of a message calls it abuse; once for each.
+struct Complaint {
+    std::string ref, token, rcpt;
+    std::string kind;  ///< abuse fraud virus other ..., as the receiver says
+    std::string via;   ///< arf webhook (form operator)
+    bool confirmed = true;
+    std::string account, customer, upstream, domain;  ///< As of a bounce.
+};
+struct IntakeTaken {  ///< Counted, not written: a word or mail that came to the intake.
+    std::string_view kind, result;  ///< Static text.
+};
 struct Upstream {                               ///< breaker and connection changes
     std::string upstream, state, error, stage;  ///< closed open half_open
 };
@@ -157,10 +177,11 @@ struct Log {
     std::string area, text;
 };
 
-using Payload = std::variant<Connect, Disconnect, TlsHandshake, Login, Reply, Recipient, Attempt,
-                             Message, Answered, Delivery, Queued, Settled, Dsn, Upstream,
-                             UpstreamTime, Lookup, Admin, Release, Password, Verdict, PolicyTime,
-                             SpoolCommit, SpoolError, LoopLag, Reload, AlertRaised, Log>;
+using Payload =
+    std::variant<Connect, Disconnect, TlsHandshake, Login, Reply, Recipient, Attempt, Message,
+                 Answered, Delivery, Queued, Settled, Dsn, Bounce, Complaint, IntakeTaken, Upstream,
+                 UpstreamTime, Lookup, Admin, Release, Password, Verdict, PolicyTime, SpoolCommit,
+                 SpoolError, LoopLag, Reload, AlertRaised, Log>;
 
 struct Event {
     std::chrono::system_clock::time_point t;

@@ -197,6 +197,28 @@ void write(std::string&, JsonObject& json, const Dsn& e) {
     json.field("rcpt", e.rcpt);
     json.field("result", e.result);
 }
+void write(std::string&, JsonObject& json, const Bounce& e) {
+    json.field("ref", e.ref);
+    json.field("rcpt", e.rcpt);
+    json.field("enhanced", e.enhanced);
+    json.field("text", e.text);
+    json.field("account", e.account);
+    json.field("customer", e.customer);
+    json.field("upstream", e.upstream);
+    json.field("domain", e.domain);
+    json.field("via", e.via);
+}
+void write(std::string&, JsonObject& json, const Complaint& e) {
+    json.field("ref", e.ref);
+    json.field("rcpt", e.rcpt);
+    json.field("kind", e.kind);
+    json.field("via", e.via);
+    json.flag("confirmed", e.confirmed);
+    json.field("account", e.account);
+    json.field("customer", e.customer);
+    json.field("upstream", e.upstream);
+    json.field("domain", e.domain);
+}
 void write(std::string&, JsonObject& json, const Upstream& e) {
     json.field("upstream", e.upstream);
     json.field("state", e.state);
@@ -259,12 +281,11 @@ concept Written = requires(std::string& out, JsonObject& json, const T& e) { wri
 
 /// In the order of Payload.
 constexpr std::array<std::string_view, std::variant_size_v<Payload>> event_names{
-    "connect",     "disconnect",   "tls_handshake", "login",    "reply",
-    "rcpt",        "attempt",      "message",       "answered", "delivery",
-    "queued",      "settled",      "dsn",           "upstream", "upstream_time",
-    "lookup",      "admin",        "release",       "password", "verdict",
-    "policy_time", "spool_commit", "spool_error",   "loop_lag", "reload",
-    "alert",       "log"};
+    "connect",      "disconnect",  "tls_handshake", "login",    "reply",    "rcpt",
+    "attempt",      "message",     "answered",      "delivery", "queued",   "settled",
+    "dsn",          "bounce",      "complaint",     "intake",   "upstream", "upstream_time",
+    "lookup",       "admin",       "release",       "password", "verdict",  "policy_time",
+    "spool_commit", "spool_error", "loop_lag",      "reload",   "alert",    "log"};
 static_assert(event_names.back() == "log");
 
 }  // namespace

@@ -117,6 +117,14 @@ struct Metrics::Impl {
                            seconds};
     Counters<2> dsn{
         counter("dsn_total", "Delivery status notifications."), {"action", "result"}, few};
+    Counters<1> bounces{
+        counter("bounces_total", "Later words that a mail was not delivered, by recipient."),
+        {"upstream"},
+        some};
+    Counters<1> complaints{
+        counter("complaints_total", "Mail that recipients call abuse."), {"via"}, few};
+    Counters<2> intake{
+        counter("intake_total", "What came to the intake."), {"kind", "result"}, few};
     Counters<2> lookups{counter("dns_lookups_total", "DNS questions."), {"kind", "result"}, few};
     Histograms<1> lookup_time{histogram("dns_seconds", "DNS answers."), {"kind"}, few, seconds};
     Histograms<1> lag{histogram("loop_lag_seconds", "How late a network thread's timer fires."),
@@ -172,6 +180,9 @@ struct Metrics::Impl {
         if (e.bytes != 0) bytes.at({"out"}).Increment(static_cast<double>(e.bytes));
     }
     void count(const Dsn& e) { dsn.at({e.action, none_if_empty(e.result)}).Increment(); }
+    void count(const Bounce& e) { bounces.at({none_if_empty(e.upstream)}).Increment(); }
+    void count(const Complaint& e) { complaints.at({none_if_empty(e.via)}).Increment(); }
+    void count(const IntakeTaken& e) { intake.at({e.kind, e.result}).Increment(); }
     void count(const UpstreamTime& e) { upstream.at({e.upstream, e.stage}).Observe(e.seconds); }
     void count(const Lookup& e) {
         lookups.at({e.kind, e.result}).Increment();

@@ -16,6 +16,21 @@ namespace {
 
 constexpr std::size_t token_digits = 32;
 
+/// That a recipient was told of: what counts once is known by it after a restart.
+void append_told(std::string& out, const Event& e, const std::string& token, const std::string& ref,
+                 const std::string& rcpt) {
+    if (token.empty()) return;
+    JsonObject line(out);
+    line.time("t", e.t);
+    line.field("event", event_name(e.what));
+    line.field("token", token);
+    line.field("ref", ref);
+    line.field("rcpt", rcpt);
+    line.number("seq", e.seq);
+    line.end();
+    out += '\n';
+}
+
 }  // namespace
 
 std::optional<std::string> parse_token(std::string_view text) {
@@ -32,6 +47,10 @@ std::optional<std::string> parse_token(std::string_view text) {
 }
 
 void append_token_line(std::string& out, const Event& e) {
+    if (const auto* bounce = std::get_if<Bounce>(&e.what))
+        append_told(out, e, bounce->token, bounce->ref, bounce->rcpt);
+    if (const auto* complaint = std::get_if<Complaint>(&e.what))
+        append_told(out, e, complaint->token, complaint->ref, complaint->rcpt);
     const auto* message = std::get_if<Message>(&e.what);
     if (message == nullptr || message->token.empty()) return;
     JsonObject line(out);
@@ -63,6 +82,9 @@ std::optional<nlohmann::json> find_token(const std::string& folder, std::string_
         const auto at = event->find("token");
         if (at == event->end() || !at->is_string() || at->get_ref<const std::string&>() != *wanted)
             return true;
+        // What was told of it later stands there, too.
+        const auto kind = event->find("event");
+        if (kind == event->end() || *kind != "message") return true;
         found = std::move(event);
         return false;
     };

@@ -28,6 +28,8 @@
 #include "relay/event/stream.hpp"
 #include "relay/guard/attack_alerts.hpp"
 #include "relay/guard/guard_file.hpp"
+#include "relay/intake/delivered_by.hpp"
+#include "relay/intake/report_desk.hpp"
 #include "relay/net/file_watch.hpp"
 #include "relay/net/listener.hpp"
 #include "relay/oauth/key_fetcher.hpp"
@@ -82,6 +84,8 @@ class Server {
     [[nodiscard]] Started freeze_as_suspended();
     void make_signing();
     void make_services();
+    /// Where what the intake took is attributed, counted and sent on.
+    void make_desk();
     /// Tells the login watch what logged in before, and from where by that database. Blocks.
     void load_watch(const geo::DatabasePtr& geo);
     void register_gauges();
@@ -130,6 +134,7 @@ class Server {
 
     std::unique_ptr<event::LineWriter> log_;
     std::unique_ptr<event::Metrics> metrics_;
+    std::unique_ptr<intake::DeliveredBy> delivered_by_;
     std::unique_ptr<event::Recorder> recorder_;
     std::unique_ptr<event::FanOut> events_;
 
@@ -161,6 +166,7 @@ class Server {
     const std::shared_ptr<admin::ImportDesk> imports_ = std::make_shared<admin::ImportDesk>();
     asio::thread_pool offload_{4};
     std::unique_ptr<Delivery> delivery_;
+    std::unique_ptr<intake::ReportDesk> desk_;
     std::vector<std::unique_ptr<NetworkThread>> threads_;
     std::vector<net::Worker> workers_;
     std::vector<std::unique_ptr<net::Listener>> listeners_;

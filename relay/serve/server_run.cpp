@@ -71,6 +71,7 @@ int Server::run() {
     const bool hangs = backend_ && !backend_->stop();
     offload_.join();
     compute_.join();
+    desk_->stop();
     runner_ready_.store(nullptr);
     spool_->stop();
     keep_guard();

@@ -110,6 +110,7 @@ Started Server::start() {
     load_watch((*snapshot)->geo);
     make_signing();
     make_services();
+    make_desk();
     for (std::size_t i = 0; i < threads; ++i) {
         threads_.push_back(
             std::make_unique<NetworkThread>(i, threads, config_->dns.resolvers, *events_));
@@ -247,8 +248,9 @@ Started Server::open_events() {
     const std::uint64_t seq = journal->next_seq();
     recorder_ = std::make_unique<event::Recorder>(std::move(*journal), log_.get(),
                                                   event::Recorder::Settings{}, std::move(*tokens));
-    events_ = std::make_unique<event::FanOut>(seq, std::vector<event::Reader*>{metrics_.get()},
-                                              recorder_.get());
+    delivered_by_ = std::make_unique<intake::DeliveredBy>();
+    events_ = std::make_unique<event::FanOut>(
+        seq, std::vector<event::Reader*>{metrics_.get(), delivered_by_.get()}, recorder_.get());
     for (const std::string& notice : options_.loaded.notices) {
         events_->log(event::Level::warning, "configuration", notice);
     }

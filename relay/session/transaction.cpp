@@ -323,6 +323,7 @@ std::shared_ptr<Message> SessionDriver::make_message() {
             .count();
     added.abuse_contact = t.snapshot->config->server.abuse_contact;
     added.token = t.token;
+    message->token = t.token;
     added.pseudonym = services_.pseudonyms.of(message->customer, message->account);
     message->prefix = proto::added_fields(added);
     message->message_id = header.message_id.empty()

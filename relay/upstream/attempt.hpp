@@ -19,8 +19,9 @@ namespace postern::relay {
 struct Outgoing {
     std::string ref;
     const proto::Envelope* envelope = nullptr;
-    std::vector<std::size_t> recipients;   ///< Of the envelope's.
-    std::vector<std::string_view> pieces;  ///< The message, unstuffed, CRLF.
+    std::optional<proto::Address> return_path = std::nullopt;  ///< Unset: the envelope's sender.
+    std::vector<std::size_t> recipients;                       ///< Of the envelope's.
+    std::vector<std::string_view> pieces;                      ///< The message, unstuffed, CRLF.
     std::uint64_t size = 0;
     std::shared_ptr<const void> keep;
     /// On whose account connections and rate go: the customer, or the account of none.

@@ -130,6 +130,7 @@ awaitable<AttemptResult> Connection::send(AttemptPtr attempt) {
     result.dsn_offered = machine_.offer().dsn;
     ClientSession::Message message;
     message.envelope = outgoing.envelope;
+    message.return_path = outgoing.return_path ? &*outgoing.return_path : nullptr;
     message.recipients = outgoing.recipients;
     message.size = outgoing.size;
     message.eight_bit_data = outgoing.envelope->body == proto::Body::eight_bit_mime;

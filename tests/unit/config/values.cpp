@@ -84,7 +84,8 @@ max_size = "10MiB"
 max_recipients = 7
 bare_newline = "normalize"
 received_client_ip = true
-return_path = "keep"
+return_path = "rewrite"
+bounce_domain = "Bounce.M\u00fcller.example"
 trace_retention = "30d"
 [auth]
 mechanisms = ["plain", "LOGIN", "PLAIN"]
@@ -158,6 +159,8 @@ event_retention = "7d"
     CHECK(c.tls.all()[2] == Certificate{"/b.pem", "/b.key"});
     CHECK(c.message.max_size == 10ULL << 20U);
     CHECK(c.message.bare_newline == BareNewline::normalize);
+    CHECK(c.message.return_path == ReturnPath::rewrite);
+    CHECK(c.message.bounce_domain == "bounce.xn--mller-kva.example");
     CHECK(c.message.received_client_ip);
     CHECK(c.auth.mechanisms == std::vector<std::string>{"PLAIN", "LOGIN"});
     CHECK(c.auth.scram_iterations == 10000);
@@ -225,11 +228,11 @@ TEST_CASE("the sample file is the defaults, and its keys all exist") {
             examples.push_back(d.key);
         CHECK(examples == std::vector<std::string>{
                               "server.admin", "server.user", "server.contact",
-                              "server.abuse_contact", "tls.certificates", "auth.oauth.issuer",
-                              "auth.oauth.audience", "auth.oauth.jwks", "auth.external.ca",
-                              "auth.external.crl", "upstream.0.ca", "upstream.0.username",
-                              "upstream.0.password", "upstream.0.source_address", "route",
-                              "dkim.default_domain"});
+                              "server.abuse_contact", "tls.certificates", "message.bounce_domain",
+                              "auth.oauth.issuer", "auth.oauth.audience", "auth.oauth.jwks",
+                              "auth.external.ca", "auth.external.crl", "upstream.0.ca",
+                              "upstream.0.username", "upstream.0.password",
+                              "upstream.0.source_address", "route", "dkim.default_domain"});
     }
 }
 

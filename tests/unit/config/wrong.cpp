@@ -56,8 +56,14 @@ TEST_CASE("a fault behind the least file names line, key, what is wrong and what
          "9: message.bare_newline: \"fix\" is not \"reject\" or \"normalize\""},
         {"[message]\nreceived_client_ip = \"yes\"",
          "9: message.received_client_ip: expected true or false, not a string"},
+        {"[message]\nreturn_path = \"away\"",
+         "9: message.return_path: \"away\" is not \"keep\" or \"rewrite\""},
         {"[message]\nreturn_path = \"rewrite\"",
-         "9: message.return_path: \"rewrite\" belongs to a later version; this one knows \"keep\""},
+         "8: message.bounce_domain: not set, and message.return_path = \"rewrite\" needs it: name "
+         "a "
+         "domain whose mail comes to the intake, like \"bounce.example.net\""},
+        {"[message]\nbounce_domain = \"bounce\"",
+         "9: message.bounce_domain: \"bounce\" is no domain; write one like \"example.net\""},
         {"[message]\ntrace_retention = 90",
          "9: message.trace_retention: expected a duration like \"20s\", not a whole number"},
         {"[message]\ntrace_retention = \"90\"",

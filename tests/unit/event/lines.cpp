@@ -145,13 +145,15 @@ TEST_CASE("every event that is written is a line of its own name") {
         {Release{}, "release"},   {Password{}, "password"},
         {Reload{}, "reload"},     {AlertRaised{}, "alert"},
         {Log{}, "log"},           {SpoolError{}, "spool_error"},
+        {Bounce{}, "bounce"},     {Complaint{}, "complaint"},
     };
     for (const auto& [what, name] : rows) {
         CHECK(is_written(what));
         CHECK(json::parse(line_of(what))["event"] == name);
     }
-    for (const auto& what : std::vector<Payload>{TlsHandshake{}, Reply{}, UpstreamTime{}, Verdict{},
-                                                 PolicyTime{}, SpoolCommit{}, LoopLag{}}) {
+    for (const auto& what :
+         std::vector<Payload>{TlsHandshake{}, Reply{}, UpstreamTime{}, Verdict{}, PolicyTime{},
+                              SpoolCommit{}, LoopLag{}, IntakeTaken{}}) {
         CHECK_FALSE(is_written(what));
     }
 }

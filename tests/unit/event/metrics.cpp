@@ -92,6 +92,10 @@ TEST_CASE("the metrics of one message have their names and labels") {
     stream.emit(Dsn{.action = "failed", .result = "queued"});
     stream.emit(Lookup{.kind = "address", .result = "ok", .seconds = 0.01});
     stream.emit(Reload{.result = "ok"});
+    stream.emit(Bounce{.upstream = "primary"});
+    stream.emit(Bounce{});
+    stream.emit(Complaint{.via = "arf"});
+    stream.emit(IntakeTaken{.kind = "bounce", .result = "counted"});
     stream.emit(Verdict{.rule = "login_guard", .mode = "enforce", .verdict = "refuse"});
     const auto text = metrics.render();
     for (const auto* line : {
@@ -105,6 +109,10 @@ TEST_CASE("the metrics of one message have their names and labels") {
              R"(postern_verdicts_total{mode="enforce",rule="limits",verdict="accept"} 4)",
              R"(postern_verdicts_total{mode="enforce",rule="login_guard",verdict="refuse"} 1)",
              R"(postern_deliveries_total{result="delivered",upstream="primary"} 2)",
+             R"(postern_bounces_total{upstream="primary"} 1)",
+             R"(postern_bounces_total{upstream="none"} 1)",
+             R"(postern_complaints_total{via="arf"} 1)",
+             R"(postern_intake_total{kind="bounce",result="counted"} 1)",
              R"(postern_replies_total{code="250",command="MAIL"} 2)",
              R"(postern_upstream_seconds_count{stage="dot",upstream="primary"} 2)",
              R"(postern_connections_total{listener="[::]:587",result="accepted"} 1)",

@@ -232,3 +232,46 @@ TEST_CASE("the recorder keeps the token map beside the journal") {
     CHECK(recorder.dropped() == 0);
     CHECK_FALSE(find_token(folder / "trace", other_token));
 }
+
+TEST_CASE("what is told of a recipient later stands in the map, and is no message") {
+    const Kept kept;
+    const auto bounced = token_line(Bounce{.ref = ref, .token = token, .rcpt = "b@example.org"});
+    CHECK(json::parse(bounced) == json{{"t", "2026-03-02T09:15:00.120Z"},
+                                       {"event", "bounce"},
+                                       {"token", token},
+                                       {"ref", ref},
+                                       {"rcpt", "b@example.org"},
+                                       {"seq", 7}});
+    CHECK(token_line(Bounce{.ref = ref, .rcpt = "b@example.org"}).empty());
+    kept.token_file(token_line(message()));
+    kept.token_file(
+        bounced + token_line(Complaint{.ref = ref, .token = token, .rcpt = "b@example.org"}),
+        "2026-03-03");
+    const auto found = find_token(kept.tokens(), token);
+    REQUIRE(found);
+    CHECK((*found)["event"] == "message");
+}
+
+TEST_CASE("a recipient that bounced is traced as bounced") {
+    const Kept kept;
+    kept.token_file(token_line(message()));
+    kept.event_file(journal_line(message()) +
+                    journal_line(Delivery{.ref = ref,
+                                          .rcpt = "b@example.org",
+                                          .upstream = "primary",
+                                          .code = 250,
+                                          .result = "delivered"}) +
+                    journal_line(Bounce{.ref = ref,
+                                        .rcpt = "b@example.org",
+                                        .enhanced = "5.1.1",
+                                        .text = "no such user",
+                                        .upstream = "primary"}));
+    const auto traced = trace_token(kept.events(), kept.tokens(), token);
+    REQUIRE(traced);
+    const auto& rcpts = (*traced)["rcpts"];
+    REQUIRE(rcpts.size() == 2);
+    CHECK(rcpts[0]["state"] == "bounced");
+    CHECK(rcpts[0]["enhanced"] == "5.1.1");
+    CHECK(rcpts[0]["upstream"] == "primary");
+    CHECK(rcpts[1]["state"] == "accepted");
+}
