@@ -186,6 +186,10 @@ void check_rights(const Config& config, const RunsAs& user, std::vector<Finding>
         check_readable("password of upstream " + upstream.name, upstream.password_file,
                        fmt::format("chown {} {}", user.name, upstream.password_file), user, out);
     }
+    for (const Webhook& webhook : config.intake.webhook) {
+        check_readable("secret of webhook " + webhook.name, webhook.secret_file,
+                       fmt::format("chown {} {}", user.name, webhook.secret_file), user, out);
+    }
     const std::string& keys = config.auth.oauth.jwks.file;
     if (config.takes_tokens())
         check_readable("key set", keys, fmt::format("chmod o+r {}", keys), user, out);
@@ -201,6 +205,8 @@ void check_rights(const Config& config, const RunsAs& user, std::vector<Finding>
     for (const Certificate& one : config.tls.all()) check_closed("key", one.key, out);
     for (const Upstream& upstream : config.upstream)
         check_closed("password of upstream " + upstream.name, upstream.password_file, out);
+    for (const Webhook& webhook : config.intake.webhook)
+        check_closed("secret of webhook " + webhook.name, webhook.secret_file, out);
     check_backend_rights(config, user, out);
     if (out.size() == before) {
         out.push_back({"rights", Status::ok,

@@ -13,9 +13,41 @@ std::vector<Certificate> Tls::all() const {
     return out;
 }
 
-std::string Listen::place() const {
+namespace {
+
+std::string place_of(const std::string& address, std::uint16_t port) {
     return address.contains(':') ? fmt::format("[{}]:{}", address, port)
                                  : fmt::format("{}:{}", address, port);
+}
+
+}  // namespace
+
+std::vector<Network> loopback_networks() {
+    return {Network::parse("127.0.0.0/8").value(), Network::parse("::1").value()};
+}
+
+std::string Listen::place() const {
+    return place_of(address, port);
+}
+
+std::string IntakeListen::place() const {
+    return place_of(address, port);
+}
+
+std::string_view name(WebhookFormat format) noexcept {
+    switch (format) {
+        case WebhookFormat::own:
+            break;
+        case WebhookFormat::ses:
+            return "ses";
+        case WebhookFormat::mailgun:
+            return "mailgun";
+        case WebhookFormat::sendgrid:
+            return "sendgrid";
+        case WebhookFormat::postmark:
+            return "postmark";
+    }
+    return "own";
 }
 
 const std::vector<std::string>& Config::mechanisms_of(const Listen& listen) const {

@@ -27,6 +27,9 @@ namespace postern::relay::config {
 
 using Duration = std::chrono::milliseconds;
 
+/// 127.0.0.0/8 and ::1.
+[[nodiscard]] std::vector<Network> loopback_networks();
+
 enum class ListenTls : std::uint8_t { starttls, implicit };
 
 /// "[::]:587 starttls proxy name=office"
@@ -259,6 +262,38 @@ struct Dkim {
     std::string default_domain;  ///< A-labels; empty: none.
 };
 
+/// What a listener of the intake speaks.
+enum class IntakeSpeech : std::uint8_t { lmtp, smtp, http, https };
+
+/// "127.0.0.1:2424 lmtp", "0.0.0.0:8443 http tls"
+struct IntakeListen {
+    std::string address;  ///< An IP literal without brackets.
+    std::uint16_t port = 0;
+    IntakeSpeech speech = IntakeSpeech::lmtp;
+    /// "192.0.2.1:2424", "[2001:db8::1]:2424"
+    [[nodiscard]] std::string place() const;
+    [[nodiscard]] bool mail() const noexcept { return speech <= IntakeSpeech::smtp; }
+    bool operator==(const IntakeListen&) const = default;
+};
+
+enum class WebhookFormat : std::uint8_t { own, ses, mailgun, sendgrid, postmark };
+[[nodiscard]] std::string_view name(WebhookFormat format) noexcept;
+
+struct Webhook {
+    std::string name;                           ///< In its URL: a-z, 0-9 and dashes.
+    WebhookFormat format = WebhookFormat::own;  ///< `own`: as `map` says.
+    std::map<std::string, std::string> map;     ///< JSON pointers (RFC 6901) by what stands there.
+    proto::Secret secret;
+    std::string secret_file;  ///< Where `secret` came from; empty: it stood in the configuration.
+};
+
+/// Where others tell what became of our mail.
+struct Intake {
+    std::vector<IntakeListen> listen;
+    std::vector<Network> from = loopback_networks();  ///< Of lmtp and smtp, and /message.
+    std::vector<Webhook> webhook;
+};
+
 using policy::Mode;
 
 struct Rules {
@@ -300,6 +335,7 @@ struct Config {
     std::vector<Upstream> upstream;  ///< At least one, in the file's order.
     std::vector<Route> route;        ///< The first that fits a message is its own.
     Dkim dkim;
+    Intake intake;
     /// By plan; "transactional" and "device" are always there. What another plan does not name it
     /// has as transactional is documented.
     std::map<std::string, policy::PlanLimits, std::less<>> limits{

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "relay/config/backend.hpp"
+#include "relay/config/intake.hpp"
 #include "relay/config/names.hpp"
 #include "relay/config/routes.hpp"
 
@@ -27,6 +28,7 @@ class Finish {
         return_path();
         if (c_.spool.path.empty()) c_.spool.path = c_.server.state + "/spool";
         upstreams();
+        finish_intake(c_, keys_given());
     }
 
   private:
@@ -65,6 +67,18 @@ class Finish {
         bool whole = false;
         const Where where = deepest(path, whole)->where;
         r_.fault(where, std::move(path), std::move(text));
+    }
+
+    [[nodiscard]] KeysGiven keys_given() {
+        return {.given = [this](std::string_view key) { return given(key); },
+                .fault = [this](std::string key,
+                                std::string text) { fault(std::move(key), std::move(text)); },
+                .notice =
+                    [this](const std::string& key, const std::string& text) {
+                        bool whole = false;
+                        r_.notice(deepest(key, whole)->where, key, text);
+                    },
+                .strict = strict()};
     }
 
     void server() {
@@ -187,17 +201,7 @@ class Finish {
                 "lists what an authority has revoked, and auth.external.ca names none; set it, or "
                 "leave this out");
         }
-        finish_backend(
-            c_.auth, c_.server.listen,
-            {.given = [this](std::string_view key) { return given(key); },
-             .fault = [this](std::string key,
-                             std::string text) { fault(std::move(key), std::move(text)); },
-             .notice =
-                 [this](const std::string& key, const std::string& text) {
-                     bool whole = false;
-                     r_.notice(deepest(key, whole)->where, key, text);
-                 },
-             .strict = strict()});
+        finish_backend(c_.auth, c_.server.listen, keys_given());
         oauth();
     }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -96,6 +97,15 @@ struct Span {
 
 struct ListenOn {
     void read(Reading& r, const Node& node, const std::string& key, Listen& out) const;
+};
+/// "127.0.0.1:2424 lmtp"
+struct IntakeOn {
+    void read(Reading& r, const Node& node, const std::string& key, IntakeListen& out) const;
+};
+/// { rcpt = "/mail/to" }: JSON pointers (RFC 6901) by name.
+struct Pointers {
+    void read(Reading& r, const Node& node, const std::string& key,
+              std::map<std::string, std::string>& out) const;
 };
 struct AdminOn {
     void read(Reading& r, const Node& node, const std::string& key, AdminListen& out) const;

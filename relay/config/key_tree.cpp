@@ -16,6 +16,9 @@ template <typename F>
 constexpr Key::Kind kind_of(const formats::ListOf<F>&) {
     return Key::Kind::list;
 }
+constexpr Key::Kind kind_of(const formats::Pointers&) {
+    return Key::Kind::table;
+}
 constexpr Key::Kind kind_of(const formats::Path&) {
     return Key::Kind::path;
 }

@@ -12,8 +12,7 @@ struct LaterSection {
     std::string_view keys;  ///< Split at spaces.
 };
 
-inline constexpr std::array<LaterSection, 13> later_sections = {{
-    {"intake", "listen from webhook"},
+inline constexpr std::array<LaterSection, 12> later_sections = {{
     {"business_hours", "multiplier floor"},
     {"profile", "spreads floor ramp"},
     {"compromise", "watch brake suspend trickle weights bounces complaints report_deadline"},

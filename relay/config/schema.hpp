@@ -252,6 +252,28 @@ void describe(V& v, Section<Dkim>) {
 }
 
 template <typename V>
+void describe(V& v, Section<Webhook>) {
+    using enum Reload;
+    v.key("name", &Webhook::name, formats::Text{}, restart);
+    v.key("format", &Webhook::format,
+          formats::Choice<WebhookFormat>{{{"ses", WebhookFormat::ses},
+                                          {"mailgun", WebhookFormat::mailgun},
+                                          {"sendgrid", WebhookFormat::sendgrid},
+                                          {"postmark", WebhookFormat::postmark}}},
+          restart);
+    v.key("map", &Webhook::map, formats::Pointers{}, restart);
+    v.secret("secret", &Webhook::secret, &Webhook::secret_file, connection);
+}
+
+template <typename V>
+void describe(V& v, Section<Intake>) {
+    using enum Reload;
+    v.key("listen", &Intake::listen, formats::ListOf{formats::IntakeOn{}, 16}, restart);
+    v.key("from", &Intake::from, formats::ListOf{formats::Networks{}, 1024}, restart);
+    v.tables("webhook", &Intake::webhook, restart);
+}
+
+template <typename V>
 void describe(V& v, Section<policy::PlanLimits>) {
     v.key("messages", &policy::PlanLimits::messages, formats::ListOf{formats::Windows{}, 16},
           Reload::live);
@@ -304,6 +326,7 @@ void describe(V& v, Section<Config>) {
     v.tables("upstream", &Config::upstream, Reload::live);
     v.tables("route", &Config::route, Reload::live);
     v.table("dkim", &Config::dkim);
+    v.table("intake", &Config::intake);
     v.map("limits", &Config::limits, Reload::live);
     v.table("rules", &Config::rules);
     v.table("dns", &Config::dns);

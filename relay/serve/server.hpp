@@ -29,6 +29,8 @@
 #include "relay/guard/attack_alerts.hpp"
 #include "relay/guard/guard_file.hpp"
 #include "relay/intake/delivered_by.hpp"
+#include "relay/intake/desk.hpp"
+#include "relay/intake/listeners.hpp"
 #include "relay/intake/report_desk.hpp"
 #include "relay/net/file_watch.hpp"
 #include "relay/net/listener.hpp"
@@ -47,6 +49,7 @@ namespace postern::relay {
 struct BoundSockets {
     std::vector<int> listeners;  ///< One for each of config.server.listen, in order.
     std::vector<admin::AdminSocket> admin;
+    std::vector<int> intake;  ///< One for each of config.intake.listen, in order.
 };
 
 /// The journal stops while there is still room for mail.
@@ -90,6 +93,8 @@ class Server {
     void load_watch(const geo::DatabasePtr& geo);
     void register_gauges();
     void start_listening();
+    /// Where there is a desk to bring reports to.
+    void start_intake();
 
     [[nodiscard]] admin::ReloadOutcome reload();
     [[nodiscard]] admin::ReloadOutcome reload_on_house();
@@ -182,6 +187,8 @@ class Server {
 
     std::unique_ptr<admin::Api> api_;
     std::unique_ptr<admin::Server> admin_;
+    // After the loop that its answers are posted to; before its listeners.
+    std::unique_ptr<intake::Listeners> intake_;
     std::unique_ptr<net::TaskGroup> chores_;
     std::unique_ptr<net::FileWatch> watch_;
     std::unique_ptr<net::FileWatch> key_watch_;

@@ -60,6 +60,7 @@ int Server::run() {
     watch_certificates();
     tend_token_keys();
     start_listening();
+    start_intake();
     listening_.store(true);
     events_->log(event::Level::info, "serve",
                  fmt::format("postern {} serves {}", process::version(), config_->server.hostname));
@@ -132,6 +133,7 @@ awaitable<void> Server::drain() {
                  fmt::format("shutting down within {} ms", patience.count()));
     const auto until = clock::now() + patience;
     runner_->stop();
+    if (intake_) intake_->stop();
     threads_.front()->post([this] {
         for (const auto& listener : listeners_) listener->stop();
     });
@@ -143,7 +145,8 @@ awaitable<void> Server::drain() {
     }
     asio::steady_timer timer(house_);
     const auto all_quiet = [this] {
-        return std::ranges::all_of(threads_, [](const auto& thread) { return thread->quiet(); });
+        return (!intake_ || intake_->quiet()) &&
+               std::ranges::all_of(threads_, [](const auto& thread) { return thread->quiet(); });
     };
     do {
         for (const auto& thread : threads_) thread->ask_quiet();
@@ -153,6 +156,7 @@ awaitable<void> Server::drain() {
     for (const auto& thread : threads_) {
         thread->post([t = thread.get()] { t->abort_sessions(); });
     }
+    if (intake_) intake_->abort();
     while (!all_quiet() && clock::now() < until + last_words) {
         for (const auto& thread : threads_) thread->ask_quiet();
         timer.expires_after(std::chrono::milliseconds(20));

@@ -217,6 +217,7 @@ TEST_CASE("the sample file is the defaults, and its keys all exist") {
         World world;
         world.files["/etc/postern/upstream-password"] = "x\n";
         world.files["/etc/postern/fallback-password"] = "x\n";
+        world.files["/etc/postern/ses-secret"] = "x\n";
         const auto full = load(all, world);
         CHECK(messages(full) == std::vector<std::string>());
         REQUIRE(full.config);
@@ -226,13 +227,14 @@ TEST_CASE("the sample file is the defaults, and its keys all exist") {
         std::vector<std::string> examples;
         for (const Difference& d : differences(*sample.config, *full.config))
             examples.push_back(d.key);
-        CHECK(examples == std::vector<std::string>{
-                              "server.admin", "server.user", "server.contact",
-                              "server.abuse_contact", "tls.certificates", "message.bounce_domain",
-                              "auth.oauth.issuer", "auth.oauth.audience", "auth.oauth.jwks",
-                              "auth.external.ca", "auth.external.crl", "upstream.0.ca",
-                              "upstream.0.username", "upstream.0.password",
-                              "upstream.0.source_address", "route", "dkim.default_domain"});
+        CHECK(examples ==
+              std::vector<std::string>{"server.admin", "server.user", "server.contact",
+                                       "server.abuse_contact", "tls.certificates",
+                                       "message.bounce_domain", "auth.oauth.issuer",
+                                       "auth.oauth.audience", "auth.oauth.jwks", "auth.external.ca",
+                                       "auth.external.crl", "upstream.0.ca", "upstream.0.username",
+                                       "upstream.0.password", "upstream.0.source_address", "route",
+                                       "dkim.default_domain", "intake.listen", "intake.webhook"});
     }
 }
 
@@ -347,8 +349,8 @@ sasldb_path = "/etc/sasldb2"
 
 TEST_CASE("keys of a later version are taken, have no effect and are named") {
     const auto loaded = load(least + R"(pin = "sha256//x"
-[intake]
-listen = []
+[business_hours]
+multiplier = 0.5
 [profile]
 ramp = "14d"
 [first_account]
@@ -367,7 +369,7 @@ content = "off"
     };
     CHECK(notices.size() == 6);
     CHECK(told("/etc/p.toml:8: upstream.0.pin:"));
-    CHECK(told("/etc/p.toml:9: intake:"));
+    CHECK(told("/etc/p.toml:9: business_hours:"));
     CHECK(told("/etc/p.toml:12: profile:") == false);
     CHECK(told("/etc/p.toml:11: profile:"));
     CHECK(told("/etc/p.toml:13: first_account:"));
