@@ -195,6 +195,8 @@ struct Delivery {
     DeliveryMode mode = DeliveryMode::cut_through;
     Duration cut_through_deadline = std::chrono::seconds(20);
     Retry retry;
+    /// How long who does not exist is not written to again; 0: at once.
+    Duration suppress_for = std::chrono::hours(24 * 30);
 };
 
 struct Spool {
@@ -263,6 +265,7 @@ struct Rules {
     Mode header_from = Mode::enforce;
     Mode login_guard = Mode::enforce;
     Mode limits = Mode::enforce;
+    Mode suppression = Mode::enforce;
 };
 
 struct Dns {

@@ -183,7 +183,8 @@ void describe(V& v, Section<Delivery>) {
     v.key("cut_through_deadline", &Delivery::cut_through_deadline, formats::Span{100ms, 5min},
           live);
     v.table("retry", &Delivery::retry);
-    v.later("dsn_upstream dsn_envelope suppress_for");
+    v.key("suppress_for", &Delivery::suppress_for, formats::Span{0ms, 24h * 3660}, live);
+    v.later("dsn_upstream dsn_envelope");
 }
 
 template <typename V>
@@ -267,7 +268,8 @@ void describe(V& v, Section<Rules>) {
     v.key("header_from", &Rules::header_from, mode, Reload::live);
     v.key("login_guard", &Rules::login_guard, mode, Reload::live);
     v.key("limits", &Rules::limits, mode, Reload::live);
-    v.later("suppression business_hours profile compromise marketing aup content");
+    v.key("suppression", &Rules::suppression, mode, Reload::live);
+    v.later("business_hours profile compromise marketing aup content");
 }
 
 template <typename V>

@@ -17,6 +17,7 @@
 #include "relay/message.hpp"
 #include "relay/net/task_group.hpp"
 #include "relay/spool/spool.hpp"
+#include "relay/suppression/book.hpp"
 #include "relay/upstream/choice.hpp"
 #include "relay/upstream/pool.hpp"
 
@@ -50,6 +51,8 @@ class Delivery {
             nullptr;
         /// Signs notifications; null: they go unsigned. Messages come signed.
         dkim::SigningDesk* signing = nullptr;
+        /// Hears of recipients that an upstream says do not exist; null: nobody does.
+        suppression::Book* suppression = nullptr;
     };
     Delivery(Ports ports, Spool& spool, asio::thread_pool& offload, event::Stream& events);
 
@@ -109,6 +112,10 @@ class Delivery {
     void tell_results(const std::string& ref, const std::string& id,
                       const proto::Envelope& envelope, const AttemptResult& result,
                       const Path& path, std::uint64_t bytes);
+    /// What of that says that a recipient does not exist.
+    void tell_bounces(const suppression::Owner& owner, const std::string& ref,
+                      const proto::Envelope& envelope, const AttemptResult& result,
+                      const Path& path);
     void tell_notices(const std::string& ref, const proto::Envelope& envelope,
                       const std::vector<Notice>& notices, const std::string& id,
                       std::string_view result);
