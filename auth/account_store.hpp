@@ -18,6 +18,7 @@
 #include "auth/device_index.hpp"
 #include "auth/error.hpp"
 #include "auth/random.hpp"
+#include "auth/suppressed.hpp"
 #include "proto/secret.hpp"
 
 namespace postern::auth {
@@ -237,6 +238,25 @@ class AccountStore {
                                                       CustomerChange change);
     /// customer_in_use while it has accounts.
     [[nodiscard]] result<void> remove_customer(const std::string& name);
+
+    // --- lists of suppressed recipients; those of a removed owner go with it ---
+    /// Writes what bounced; what is there by hand stays as it is, and what has no owner any more is
+    /// passed over.
+    [[nodiscard]] result<void> note_suppressed(std::span<const SuppressedRow> rows);
+    /// Puts one there by hand, in place of what was there. not_found, customer_not_found.
+    [[nodiscard]] result<void> suppress(const SuppressedRow& row);
+    /// Takes one recipient, or (unset) all of them, off a list; how many there were.
+    [[nodiscard]] result<std::uint64_t> unsuppress(const ListOwner& owner,
+                                                   std::optional<std::string_view> rcpt);
+    /// Oldest first, behind `cursor`; `limit` 1 to 1000. Without those that have expired by `now`.
+    [[nodiscard]] result<SuppressedPage> list_suppressed(const SuppressedFilter& filter,
+                                                         std::string_view cursor, std::size_t limit,
+                                                         Time now);
+    /// All that have not expired by `now`. `see` must not call back into the store.
+    [[nodiscard]] result<void> visit_suppressed(
+        Time now, const std::function<void(const SuppressedRow&)>& see);
+    /// Forgets those that have expired by `now`, `most` at most; how many.
+    [[nodiscard]] result<std::uint64_t> expire_suppressed(Time now, std::size_t most);
 
     /// Called after each change of an account on the thread that made it, in the order of the
     /// changes of one account; must not call back into the store. Ends when the returned token

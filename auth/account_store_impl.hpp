@@ -78,6 +78,9 @@ class AccountStore::Impl {
     [[nodiscard]] result<void> import_accounts(std::span<const ImportedAccount> accounts, Time now,
                                                ImportFaults& faults);
     [[nodiscard]] Outcome flush(Time forget_before);
+    /// What touches no account: one transaction of the writer; and reads.
+    [[nodiscard]] Outcome write_aside(const std::function<Outcome(Database& database)>& body);
+    [[nodiscard]] Outcome read_aside(const std::function<Outcome(Database& database)>& body);
     /// With the salt and round count of the account's other credentials, so that one derivation
     /// tries them all; of its own where there is none (or no account yet: null).
     [[nodiscard]] result<Proof> proof_of(const proto::Secret& password,

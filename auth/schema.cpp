@@ -114,6 +114,24 @@ ALTER TABLE credential ADD COLUMN rcpts TEXT NOT NULL DEFAULT '';
 CREATE INDEX credential_crypt ON credential (account_id) WHERE crypt <> '';
 CREATE UNIQUE INDEX credential_certificate ON credential (certificate) WHERE certificate <> '';
 CREATE INDEX credential_device ON credential (listener) WHERE kind = 'device';
+)sql",
+    // A list is a customer's or an account's. until: NULL until it is taken off by hand.
+    R"sql(
+CREATE TABLE suppression (
+    id INTEGER PRIMARY KEY,
+    customer_id INTEGER REFERENCES customer (id) ON DELETE CASCADE,
+    account_id INTEGER REFERENCES account (id) ON DELETE CASCADE,
+    rcpt TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER,
+    enhanced TEXT NOT NULL DEFAULT '',
+    ref TEXT NOT NULL DEFAULT '',
+    CHECK ((customer_id IS NULL) <> (account_id IS NULL)));
+CREATE UNIQUE INDEX suppression_customer ON suppression (customer_id, rcpt)
+    WHERE customer_id IS NOT NULL;
+CREATE UNIQUE INDEX suppression_account ON suppression (account_id, rcpt)
+    WHERE account_id IS NOT NULL;
+CREATE INDEX suppression_until ON suppression (until) WHERE until IS NOT NULL;
 )sql"};
 
 Fault fault(boost::system::error_code code, const std::filesystem::path& path,

@@ -187,6 +187,29 @@ void judge_recipient(Bench& bench, const Facts& facts) {
                                    proto::clean_text(facts.rcpt->text(), longest_echo))));
 }
 
+/// "2026-11-02", in UTC.
+std::string date_text(std::chrono::system_clock::time_point t) {
+    const std::chrono::year_month_day date{std::chrono::floor<std::chrono::days>(t)};
+    return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()),
+                       static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
+}
+
+/// What did not exist lately is not written to: a sender of much that bounces harms all others.
+void judge_suppression(Bench& bench, const Facts& facts, const Settings& settings) {
+    if (facts.rcpt == nullptr || bench.mode(Rule::suppression) == Mode::off) return;
+    if (!facts.suppressed_since) return bench.pass(Rule::suppression);
+    const std::string rcpt = facts.rcpt->text();
+    const std::string since = date_text(*facts.suppressed_since);
+    std::string text = fmt::format(
+        "{} {}: suppressed since {}", proto::clean_text(rcpt, longest_echo),
+        facts.suppressed_for.empty() ? "is not to be written to" : "bounced before", since);
+    if (!settings.contact.empty()) text += "; ask " + settings.contact;
+    std::vector<std::pair<std::string, std::string>> saw{{"rcpt", rcpt}, {"since", since}};
+    if (!facts.suppressed_for.empty()) saw.emplace_back("enhanced", facts.suppressed_for);
+    bench.object(Rule::suppression, VerdictKind::refuse, reply(550, "5.1.1", std::move(text)), 0,
+                 std::move(saw));
+}
+
 void judge_limits(Bench& bench, const Answers& answers) {
     if (bench.mode(Rule::limits) == Mode::off) return;
     const auto& said = answers.limits;
@@ -252,6 +275,7 @@ void judge_facts(Bench& bench, Stage stage, const Facts& facts, const Answers& a
             return;
         case Stage::rcpt:
             judge_recipient(bench, facts);
+            if (!bench.decided()) judge_suppression(bench, facts, settings);
             if (!bench.decided()) judge_recipient_count(bench, facts, settings);
             return;
         case Stage::data:

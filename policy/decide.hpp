@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -83,6 +84,9 @@ struct Facts {
     // rcpt
     std::size_t recipients = 0;            ///< Accepted before this one; at data: all that stand.
     const proto::Address* rcpt = nullptr;  ///< This one.
+    /// Since when it is on the list of its sender's customer or account; unset: it is not.
+    std::optional<std::chrono::system_clock::time_point> suppressed_since;
+    std::string_view suppressed_for;  ///< What was said when it bounced, "5.1.1"; empty: by hand.
     // data
     std::uint64_t bytes = 0;  ///< Of the message as received.
     const proto::HeaderFacts* header = nullptr;

@@ -4,8 +4,8 @@ namespace postern::policy {
 
 namespace {
 
-constexpr std::array<std::string_view, rule_count> rule_names{"sender_ownership", "header_from",
-                                                              "login_guard", "limits"};
+constexpr std::array<std::string_view, rule_count> rule_names{
+    "sender_ownership", "header_from", "login_guard", "limits", "suppression"};
 constexpr std::array<std::string_view, 3> mode_names{"enforce", "observe", "off"};
 constexpr std::array<std::string_view, 4> verdict_names{"accept", "delay", "throttle", "refuse"};
 

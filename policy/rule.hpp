@@ -12,11 +12,11 @@
 namespace postern::policy {
 
 /// The rules that an operator can switch ([rules] of the configuration), in the order in which they
-/// are judged.
-enum class Rule : std::uint8_t { sender_ownership, header_from, login_guard, limits };
-inline constexpr std::size_t rule_count = 4;
-inline constexpr std::array<Rule, rule_count> all_rules{Rule::sender_ownership, Rule::header_from,
-                                                        Rule::login_guard, Rule::limits};
+/// stand there. At RCPT suppression is judged before limits: what is refused costs nothing.
+enum class Rule : std::uint8_t { sender_ownership, header_from, login_guard, limits, suppression };
+inline constexpr std::size_t rule_count = 5;
+inline constexpr std::array<Rule, rule_count> all_rules{
+    Rule::sender_ownership, Rule::header_from, Rule::login_guard, Rule::limits, Rule::suppression};
 [[nodiscard]] std::string_view name(Rule rule) noexcept;
 [[nodiscard]] std::optional<Rule> parse_rule(std::string_view text) noexcept;
 

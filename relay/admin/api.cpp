@@ -79,6 +79,7 @@ Checked<Answer> api_v1(const Ports& ports, const Request& request) {
     if (noun == "customer") return customer_endpoint(ports, request, rest);
     if (noun == "dkim") return dkim_endpoint(ports, request, rest);
     if (noun == "login") return login_endpoint(ports, request, rest);
+    if (noun == "suppression") return suppression_endpoint(ports, request, rest);
     if (noun == "queue") return queue_endpoint(ports, request, rest);
     if (noun == "upstream") return upstream_endpoint(ports, request, rest);
     if (noun == "trace") return trace_endpoint(ports, request, rest);

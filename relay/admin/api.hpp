@@ -28,6 +28,9 @@ class Stream;
 namespace postern::relay::dkim {
 class KeyStore;
 }
+namespace postern::relay::suppression {
+class Lists;
+}
 
 namespace postern::relay::admin {
 
@@ -124,7 +127,8 @@ struct Ports {
         drop_with_dsn;
     /// The names of the upstreams; empty function: there are none.
     std::function<std::vector<std::string>()> upstream_names;
-    dkim::KeyStore* dkim = nullptr;  ///< Signing keys.
+    suppression::Lists* suppression = nullptr;  ///< Recipients that are refused; with `accounts`.
+    dkim::KeyStore* dkim = nullptr;             ///< Signing keys.
     /// What new keys are made of; goes with `dkim`.
     std::function<std::vector<proto::DkimAlgorithm>()> dkim_algorithms;
     /// How long a message's life may be looked up; empty: as long as the journal has it.

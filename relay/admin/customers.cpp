@@ -5,6 +5,7 @@
 #include "relay/admin/account_parts.hpp"
 #include "relay/admin/endpoints.hpp"
 #include "relay/admin/selectors.hpp"
+#include "relay/suppression/lists.hpp"
 
 namespace postern::relay::admin {
 namespace {
@@ -112,6 +113,9 @@ class CustomerCall {
     [[nodiscard]] Checked<Answer> remove(const std::string& name) const {
         if (const auto removed = store_.remove_customer(name); !removed)
             return from_store(removed.error());
+        // Its rows went with it.
+        if (ports_.suppression != nullptr)
+            ports_.suppression->forget({.customer = name, .account = {}});
         tell(ports_, request_, "customer_remove", name);
         return Answer{Json{{"matched", 1}, {"changed", 1}, {"failed", 0}}};
     }

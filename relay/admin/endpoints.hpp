@@ -21,6 +21,8 @@ namespace postern::relay::admin {
                                              std::span<const std::string> rest);
 [[nodiscard]] Checked<Answer> queue_endpoint(const Ports& ports, const Request& request,
                                              std::span<const std::string> rest);
+[[nodiscard]] Checked<Answer> suppression_endpoint(const Ports& ports, const Request& request,
+                                                   std::span<const std::string> rest);
 [[nodiscard]] Checked<Answer> upstream_endpoint(const Ports& ports, const Request& request,
                                                 std::span<const std::string> rest);
 [[nodiscard]] Checked<Answer> trace_endpoint(const Ports& ports, const Request& request,

@@ -80,6 +80,7 @@ Exit parse_and_run(int argc, const char* const* argv, const Programs& programs) 
     add_dkim_commands(root, context);
     add_login_commands(root, context);
     add_queue_commands(root, context);
+    add_suppression_commands(root, context);
     add_upstream_commands(root, context);
     add_journal_commands(root, context);
     add_backup_command(root, context);

@@ -63,6 +63,7 @@ void add_customer_commands(CLI::App& root, Context& context);
 void add_dkim_commands(CLI::App& root, Context& context);
 void add_login_commands(CLI::App& root, Context& context);
 void add_queue_commands(CLI::App& root, Context& context);
+void add_suppression_commands(CLI::App& root, Context& context);
 void add_upstream_commands(CLI::App& root, Context& context);
 void add_journal_commands(CLI::App& root, Context& context);
 void add_service_commands(CLI::App& root, Context& context);

@@ -11,6 +11,7 @@
 #include "relay/process/lock.hpp"
 #include "relay/process/privileges.hpp"
 #include "relay/process/version.hpp"
+#include "relay/suppression/lists.hpp"
 
 namespace postern::relay::cli {
 namespace {
@@ -49,6 +50,11 @@ class FilesChannel final : public Channel {
                         }),
           who_(std::move(who)) {
         if (journal) stream_.emplace(std::move(*journal));
+        // Nothing bounces here, and nothing is looked up: what is changed is the store.
+        suppression_.emplace(
+            *accounts_,
+            suppression::Lists::Ports{.suppress_for = [] { return std::chrono::milliseconds(0); }},
+            0);
         admin::Ports ports;
         ports.accounts = accounts_.get();
         ports.events = stream_ ? &*stream_ : nullptr;
@@ -60,6 +66,7 @@ class FilesChannel final : public Channel {
             const auto it = limits.find(plan);
             return it == limits.end() ? std::nullopt : std::optional(it->second);
         };
+        ports.suppression = &*suppression_;
         ports.dkim = &signing_keys_;
         ports.dkim_algorithms = [algorithms = config.dkim.algorithms] { return algorithms; };
         ports.device_listeners = [names = config::device_listeners(config)] { return names; };
@@ -93,6 +100,7 @@ class FilesChannel final : public Channel {
   private:
     process::StateLock lock_;
     std::unique_ptr<auth::AccountStore> accounts_;
+    std::optional<suppression::Lists> suppression_;
     std::unique_ptr<FileSystem> files_ = posix_file_system();
     dkim::KeyStore signing_keys_;
     std::optional<JournalStream> stream_;

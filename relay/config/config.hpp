@@ -201,6 +201,8 @@ struct Delivery {
     Retry retry;
     std::string dsn_upstream;  ///< Name of the upstream of our notifications; empty: any.
     std::string dsn_envelope;  ///< Their MAIL FROM upstream; empty: <>.
+    /// How long who does not exist is not written to again; 0: at once.
+    Duration suppress_for = std::chrono::hours(24 * 30);
 };
 
 struct Spool {
@@ -301,6 +303,7 @@ struct Rules {
     Mode header_from = Mode::enforce;
     Mode login_guard = Mode::enforce;
     Mode limits = Mode::enforce;
+    Mode suppression = Mode::enforce;
 };
 
 struct Dns {

@@ -187,7 +187,7 @@ void describe(V& v, Section<Delivery>) {
     v.table("retry", &Delivery::retry);
     v.key("dsn_upstream", &Delivery::dsn_upstream, formats::Label{}, live);
     v.key("dsn_envelope", &Delivery::dsn_envelope, formats::HeaderMailboxOrNone{}, live);
-    v.later("suppress_for");
+    v.key("suppress_for", &Delivery::suppress_for, formats::Span{0ms, 24h * 3660}, live);
 }
 
 template <typename V>
@@ -293,7 +293,8 @@ void describe(V& v, Section<Rules>) {
     v.key("header_from", &Rules::header_from, mode, Reload::live);
     v.key("login_guard", &Rules::login_guard, mode, Reload::live);
     v.key("limits", &Rules::limits, mode, Reload::live);
-    v.later("suppression business_hours profile compromise marketing aup content");
+    v.key("suppression", &Rules::suppression, mode, Reload::live);
+    v.later("business_hours profile compromise marketing aup content");
 }
 
 template <typename V>

@@ -209,6 +209,8 @@ awaitable<void> Delivery::try_paths(UpstreamPool& pool, Wait& wait, SteadyTime d
         if (warm) settle_warm(ways, wait.tally, result);
         tell_results(wait.message->ref, "", wait.message->envelope, result, *path,
                      wait.message->size());
+        tell_bounces({wait.message->customer, wait.message->account}, wait.message->ref,
+                     wait.message->envelope, result, *path);
         if (result.how == How::in_doubt) {
             wait.tally.lost(path->name());
             break;
@@ -328,6 +330,8 @@ awaitable<void> Delivery::settle_late(UpstreamPool& pool, AttemptPtr attempt, Me
                     attempt->path()->settings().upstream.path_replies);
         tell_results(message->ref, message->ref, message->envelope, result, *attempt->path(),
                      message->size());
+        tell_bounces({message->customer, message->account}, message->ref, message->envelope, result,
+                     *attempt->path());
     }
     const auto config = ports_.config();
     const auto now = std::chrono::system_clock::now();
@@ -416,6 +420,24 @@ void Delivery::tell_results(const std::string& ref, const std::string& id,
                                      .stage = "dot",
                                      .judges = "path",
                                      .result = "in_doubt"});
+    }
+}
+
+void Delivery::tell_bounces(const suppression::Owner& owner, const std::string& ref,
+                            const proto::Envelope& envelope, const AttemptResult& result,
+                            const Path& path) {
+    if (ports_.suppression == nullptr) return;
+    const auto now = std::chrono::system_clock::now();
+    for (const auto& one : result.results) {
+        // Of the recipient that was asked for alone: what is said to the dot judges content.
+        if (one.index >= envelope.recipients.size() || one.reply.code < 500 ||
+            one.stage != proto::UpstreamStage::rcpt)
+            continue;
+        if (proto::judges(one.stage, one.reply, path.settings().upstream.path_replies) !=
+            proto::Judges::message)
+            continue;
+        ports_.suppression->bounced(owner, envelope.recipients[one.index].address.text(),
+                                    one.reply.enhanced, ref, now);
     }
 }
 

@@ -18,6 +18,7 @@
 #include "relay/message.hpp"
 #include "relay/net/task_group.hpp"
 #include "relay/spool/spool.hpp"
+#include "relay/suppression/book.hpp"
 #include "relay/upstream/choice.hpp"
 #include "relay/upstream/pool.hpp"
 
@@ -54,6 +55,8 @@ class Delivery {
         /// As NoticeDesk has it.
         std::function<bool(const std::string& account, const proto::Address& sender)> may_tell =
             nullptr;
+        /// Hears of recipients that an upstream says do not exist; null: nobody does.
+        suppression::Book* suppression = nullptr;
     };
     Delivery(Ports ports, Spool& spool, asio::thread_pool& offload, event::Stream& events);
 
@@ -121,6 +124,10 @@ class Delivery {
     /// Writes and signs the notification that carries them; its id. Empty: there is none.
     [[nodiscard]] awaitable<std::string> add_notices(SpoolBatch& batch, const NoticeSource& source,
                                                      const std::vector<Notice>& notices);
+    /// What of that says that a recipient does not exist.
+    void tell_bounces(const suppression::Owner& owner, const std::string& ref,
+                      const proto::Envelope& envelope, const AttemptResult& result,
+                      const Path& path);
 
     Ports ports_;
     Spool& spool_;

@@ -219,6 +219,9 @@ awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEn
         // notification as itself.
         tell_results(entry.ref, entry.dsn ? entry.id : entry.ref, entry.envelope, result, *path,
                      trial.needs.size);
+        // A notification goes to the sender: no bounce of what the sender wrote.
+        if (!entry.dsn)
+            tell_bounces({entry.customer, entry.account}, entry.ref, entry.envelope, result, *path);
         if (result.how == How::in_doubt) {
             tally.lost(path->name());
             break;

@@ -42,6 +42,7 @@
 #include "relay/serve/worker.hpp"
 #include "relay/session/services.hpp"
 #include "relay/spool/file.hpp"
+#include "relay/suppression/lists.hpp"
 
 namespace postern::relay {
 
@@ -85,6 +86,7 @@ class Server {
     [[nodiscard]] Started open_accounts();
     [[nodiscard]] Started open_spool();
     [[nodiscard]] Started freeze_as_suspended();
+    [[nodiscard]] Started load_suppression();
     void make_signing();
     void make_services();
     /// Where what the intake took is attributed, counted and sent on.
@@ -163,6 +165,7 @@ class Server {
     Current current_;
     std::shared_ptr<net::TicketKeys> tickets_;
     // Before the loop: at the end coroutines of it may still count in the desk.
+    std::unique_ptr<suppression::Lists> suppression_;
     std::unique_ptr<dkim::KeyStore> signing_keys_;
     std::unique_ptr<dkim::Signer> signer_;
     asio::thread_pool compute_{std::max(1U, std::thread::hardware_concurrency())};

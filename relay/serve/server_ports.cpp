@@ -45,6 +45,7 @@ admin::Ports Server::admin_ports() {
                                 std::optional<std::chrono::seconds> for_long) {
                              return change_upstream(upstream, verb, for_long);
                          }};
+    out.suppression = suppression_.get();
     out.dkim = signing_keys_.get();
     out.dkim_algorithms = [this] { return current_.get()->config->dkim.algorithms; };
     out.trace_retention = [this] { return current_.get()->config->message.trace_retention; };

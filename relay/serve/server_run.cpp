@@ -76,6 +76,7 @@ int Server::run() {
     runner_ready_.store(nullptr);
     spool_->stop();
     keep_guard();
+    suppression_->flush();
     if (!accounts_->flush(known_since()))
         events_->log(event::Level::error, "auth", "last logins could not be written");
     events_->log(event::Level::info, "serve", "stopped");
@@ -206,6 +207,8 @@ awaitable<void> Server::housekeeping() {
             (void)co_await net::offload(
                 offload_, [this] { return accounts_->flush(known_since()).has_value(); });
             co_await net::offload(offload_, [this] { attacks_->sweep(guard_, clock::now()); });
+            co_await net::offload(offload_,
+                                  [this] { suppression_->tend(std::chrono::system_clock::now()); });
             // Handshakes by the hundred leave their memory in the allocator.
             co_await net::offload(offload_, [] { ::malloc_trim(0); });
         }
@@ -255,6 +258,7 @@ awaitable<void> Server::probe_paths() {
 }
 
 void Server::account_changed(const std::string& account, auth::Change change) {
+    if (change == auth::Change::removed) suppression_->forget({.customer = {}, .account = account});
     // The mail of one of that name that was removed does not become the new one's.
     const bool forgotten =
         change == auth::Change::added &&

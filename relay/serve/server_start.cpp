@@ -91,6 +91,7 @@ Started Server::start() {
     if (auto done = open_events(); !done) return done;
     if (auto done = open_accounts(); !done) return done;
     if (auto done = open_spool(); !done) return done;
+    if (auto done = load_suppression(); !done) return done;
 
     const std::size_t threads = threads_of(*config_);
     SnapshotParts parts;
@@ -422,7 +423,8 @@ void Server::make_services() {
             .standing = [this](const std::string& account) { return standing_of(account); },
             .signing = signing_.get(),
             .may_tell = [this](const std::string& account,
-                               const proto::Address& sender) { return may_tell(account, sender); }},
+                               const proto::Address& sender) { return may_tell(account, sender); },
+            .suppression = suppression_.get()},
         *spool_, offload_, *events_);
     services_.emplace(Services{
         .current = current_,
@@ -446,7 +448,8 @@ void Server::make_services() {
         .make_ref = make_ref,
         .make_token = make_token,
         .pseudonyms = *pseudonyms_,
-        .backend = backend_.get()});
+        .backend = backend_.get(),
+        .suppression = suppression_.get()});
 }
 
 }  // namespace postern::relay

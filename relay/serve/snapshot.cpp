@@ -46,6 +46,7 @@ policy::Settings policy_settings(const config::Config& config) {
     out.rules.set(policy::Rule::header_from, mode_of(config.rules.header_from));
     out.rules.set(policy::Rule::login_guard, mode_of(config.rules.login_guard));
     out.rules.set(policy::Rule::limits, mode_of(config.rules.limits));
+    out.rules.set(policy::Rule::suppression, mode_of(config.rules.suppression));
     for (const auto& [name, plan] : config.limits) {
         out.plans[name] =
             policy::PlanLimits{.messages = plan.messages, .recipients = plan.recipients};

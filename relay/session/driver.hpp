@@ -94,6 +94,8 @@ class SessionDriver {
     void tell_message(const policy::Verdict& verdict);
     [[nodiscard]] std::shared_ptr<Message> make_message();
     [[nodiscard]] policy::Owned owned() const;
+    [[nodiscard]] std::optional<suppression::Suppressed> suppressed(
+        const policy::Facts& known) const;
     [[nodiscard]] dkim::Wanted wanted_signatures(const std::string& ref) const;
 
     Services& services_;

@@ -31,6 +31,7 @@
 #include "relay/session/counts.hpp"
 #include "relay/session/pseudonyms.hpp"
 #include "relay/spool/spool.hpp"
+#include "relay/suppression/book.hpp"
 #include "relay/upstream/pool.hpp"
 
 namespace postern::relay {
@@ -99,7 +100,8 @@ struct Services {
     std::function<std::string()> make_ref;
     std::function<std::string()> make_token;  ///< For X-Abuse.
     const Pseudonyms& pseudonyms;
-    BackendDesk* backend = nullptr;  ///< Null: passwords are in the store.
+    BackendDesk* backend = nullptr;                  ///< Null: passwords are in the store.
+    const suppression::Book* suppression = nullptr;  ///< Null: nobody is on any list.
 };
 
 class SessionDriver;

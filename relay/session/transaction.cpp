@@ -140,6 +140,7 @@ awaitable<void> SessionDriver::judge(Stage stage) {
     }
     const proto::Envelope& envelope = machine_->envelope();
     policy::Facts known = facts();
+    std::optional<suppression::Suppressed> listed;  // What the facts point to.
     known.owned = owned();
     known.mail_from = envelope.mail_from ? &*envelope.mail_from : nullptr;
     known.declared_size = envelope.declared_size;
@@ -147,6 +148,11 @@ awaitable<void> SessionDriver::judge(Stage stage) {
     if (stage == Stage::rcpt) {
         --known.recipients;
         known.rcpt = &envelope.recipients.back().address;
+        listed = suppressed(known);
+        if (listed) {
+            known.suppressed_since = listed->since;
+            known.suppressed_for = listed->enhanced;
+        }
     }
     if (stage == Stage::data) {
         t.judged = true;
@@ -188,6 +194,16 @@ awaitable<void> SessionDriver::judge(Stage stage) {
         remember_refusal(stage, std::move(verdict));
     }
     machine_->refuse(std::move(reply));
+}
+
+/// Whether the recipient that is judged is on the list that holds for the account.
+std::optional<suppression::Suppressed> SessionDriver::suppressed(const policy::Facts& known) const {
+    const bool off = policy::mode_of(policy::Rule::suppression, known,
+                                     transaction_->snapshot->policy) == policy::Mode::off;
+    if (off || services_.suppression == nullptr) return std::nullopt;
+    return services_.suppression->find(
+        {.customer = std::string(known.customer), .account = std::string(known.account)},
+        known.rcpt->text(), std::chrono::system_clock::now());
 }
 
 /// What it may send as. Views into the account.

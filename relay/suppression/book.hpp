@@ -18,8 +18,8 @@ struct Owner {
 struct Suppressed {
     WallTime since;
     std::optional<WallTime> until;  ///< Unset: until it is removed by hand.
-    std::string enhanced;           ///< "5.1.1"
-    std::string ref;                ///< Of the mail that bounced; empty: by hand.
+    std::string enhanced;           ///< "5.1.1"; empty: by hand.
+    std::string ref;                ///< Of the mail that bounced; find() leaves it empty.
 };
 
 /// The lists of recipients that bounced for good. Thread-safe; never blocks: it is memory, and
