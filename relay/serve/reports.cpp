@@ -48,7 +48,7 @@ void Server::make_desk() {
                 [journal](const std::string& ref, const std::string& rcpt) {
                     return intake::delivered_by_journal(journal, ref, rcpt);
                 },
-            .book = nullptr});
+            .book = suppression_.get()});
 }
 
 }  // namespace postern::relay
