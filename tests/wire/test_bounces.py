@@ -63,9 +63,14 @@ def header_of(raw: bytes) -> str:
 
 
 def status(rcpt: str, code: str = "5.1.1", action: str = "failed") -> MIMEBase:
+    message, recipient = Message(), Message()
+    message["Reporting-MTA"] = "dns; mx.example.org"
+    recipient["Final-Recipient"] = f"rfc822; {rcpt}"
+    recipient["Action"] = action
+    recipient["Status"] = code
+    recipient["Diagnostic-Code"] = f"smtp; 550 {code} no such user"
     part = MIMEBase("message", "delivery-status")
-    part.set_payload(f"Reporting-MTA: dns; mx.example.org\n\nFinal-Recipient: rfc822; {rcpt}\n"
-                     f"Action: {action}\nStatus: {code}\nDiagnostic-Code: smtp; 550 {code} no such user\n")
+    part.set_payload([message, recipient])
     return part
 
 
