@@ -27,7 +27,7 @@ constexpr std::size_t read_block = 256U << 10U;
 /// Keys of the newest lines that are looked through one by one.
 constexpr std::size_t most_fresh = 4096;
 /// Lines that one question reads at most: of one token there are a message and two a recipient.
-constexpr std::size_t most_lines = 4096;
+constexpr std::size_t most_lines = 32'768;
 constexpr std::size_t most_alike = 8;
 // A quote inside of a JSON string stands behind a backslash: these stand nowhere but before a
 // field's value.
@@ -286,19 +286,19 @@ std::vector<MappedMessage> TokenIndex::by_message_id(std::string_view id, Time n
     std::string escaped;
     append_json_string(escaped, id);
     const auto raw = std::string_view(escaped).substr(1, escaped.size() - 2);
-    std::vector<std::string> tokens;
+    std::vector<MappedMessage> out;
     const auto see = [&](std::string_view text) {
         const auto line = parse_journal_line(text);
         if (!line || string_of(*line, "event") != "message" || string_of(*line, "message_id") != id)
             return true;
-        tokens.push_back(string_of(*line, "token"));
-        return tokens.size() < most_alike;
+        if (auto mapped = mapped_of(*line); !mapped.ref.empty()) out.push_back(std::move(mapped));
+        return out.size() < most_alike;
     };
     lines_of(print_of(raw), see);
-    if (tokens.empty()) blind_lines(raw, now, see);
-    std::vector<MappedMessage> out;
-    for (const std::string& token : tokens) {
-        if (auto found = by_token(token, now)) out.push_back(std::move(*found));
+    if (out.empty()) blind_lines(raw, now, see);
+    for (MappedMessage& mapped : out) {
+        // What was told of it stands elsewhere.
+        if (auto whole = by_token(mapped.token, now)) mapped = std::move(*whole);
     }
     return out;
 }

@@ -167,6 +167,7 @@ void ReportDesk::handle(Job job) {
                           fmt::format("a report ended with an exception: {}", e.what()));
         taken = Taken::overloaded;
     }
+    if (taken == Taken::overloaded) tell(WordKind::other, taken);
     job.done(taken);
 }
 
@@ -233,8 +234,10 @@ Taken ReportDesk::handle_return(const Mail& mail, const std::string& token,
         worst = Taken::passed;
         tell(WordKind::other, worst);
     }
-    // Whoever writes to it by hand is nobody's notification.
+    // Whoever writes to it by hand is nobody's notification; complaints have their own way.
     if (!mail.mail_from.empty() && sayings.empty()) return worst;
+    if (std::ranges::any_of(sayings, [](const Saying& said) { return said.via == Via::arf; }))
+        return worst;
     const auto went = send_on(mail, forward);
     return went ? worse(worst, *went) : worst;
 }

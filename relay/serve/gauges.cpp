@@ -93,6 +93,7 @@ void Server::register_gauges() {
     metrics_->ask(Kind::gauge, "pool_queue", "Jobs that wait for a pool.", [this] {
         std::vector<Sample> out{{{{"pool", "auth"}}, static_cast<double>(auth_pool_->queued())}};
         out.push_back({{{"pool", "compute"}}, static_cast<double>(signing_->waiting())});
+        out.push_back({{{"pool", "intake"}}, static_cast<double>(desk_->waiting())});
         if (backend_)
             out.push_back({{{"pool", "backend"}}, static_cast<double>(backend_->queued())});
         return out;

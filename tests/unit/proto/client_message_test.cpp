@@ -71,6 +71,19 @@ TEST_CASE("client: a message leaves in one write where PIPELINING is offered") {
     CHECK(f.drive.writes[2].starts_with("MAIL"));
 }
 
+TEST_CASE("client: a return path stands at MAIL instead of the sender, and nowhere else") {
+    Fixture f;
+    const Address path{"b+0123", "bounce.example.net"};
+    auto env = envelope({"b@example.org"});
+    auto sent = message(env);
+    sent.return_path = &path;
+    f.session.send_message(std::move(sent));
+    get<ClientSession::MessageDone>(f.drive.run());
+    REQUIRE_FALSE(f.drive.writes.empty());
+    CHECK(f.drive.writes[0] ==
+          "MAIL FROM:<b+0123@bounce.example.net> SIZE=1000\r\nRCPT TO:<b@example.org>\r\nDATA\r\n");
+}
+
 TEST_CASE("client: one command at a time without PIPELINING") {
     Upstream upstream;
     upstream.ehlo = ehlo_without("PIPELINING");
