@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "auth/account_store.hpp"
+#include "auth/schema.hpp"
 #include "scratch.hpp"
 
 namespace postern::auth {

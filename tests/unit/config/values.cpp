@@ -42,6 +42,7 @@ TEST_CASE("the least configuration loads and has the documented defaults") {
     CHECK(c.delivery.mode == DeliveryMode::cut_through);
     CHECK(c.delivery.cut_through_deadline == 20s);
     CHECK(c.delivery.retry.give_up == 24h * 4);
+    CHECK(c.delivery.suppress_for == 24h * 30);
     CHECK(c.spool.path == "/var/lib/postern/spool");
     REQUIRE(c.upstream.size() == 1);
     CHECK(c.upstream[0].name == "primary");
@@ -98,6 +99,7 @@ credential_separator = "#"
 mode = "spool"
 cut_through_deadline = "1500ms"
 retry = { first = "30s", factor = 3, max = "1h", jitter = 0.5, give_up = "2d", warn_after = "1h" }
+suppress_for = "2d"
 [spool]
 path = "/fast/spool"
 reserve = "1GiB"
@@ -127,6 +129,7 @@ sender_ownership = "observe"
 header_from = "off"
 login_guard = "enforce"
 limits = "observe"
+suppression = "off"
 [dns]
 resolvers = ["192.0.2.53", "[2001:db8::53]:5353"]
 [log]
@@ -171,6 +174,8 @@ event_retention = "7d"
     CHECK(c.delivery.cut_through_deadline == 1500ms);
     CHECK(c.delivery.retry.factor == 3.0);
     CHECK(c.delivery.retry.give_up == 48h);
+    CHECK(c.delivery.suppress_for == 48h);
+    CHECK(c.rules.suppression == Mode::off);
     CHECK(c.spool.path == "/fast/spool");
     CHECK(c.spool.reserve == 1ULL << 30U);
     REQUIRE(c.upstream.size() == 3);

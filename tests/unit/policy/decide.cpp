@@ -216,6 +216,64 @@ TEST_CASE("more recipients than a message may have are refused one by one") {
     CHECK(verdict.rule == "size");
 }
 
+TEST_CASE("a suppressed recipient is refused with the date and whom to ask, at no cost") {
+    World world;
+    const proto::Address bob{"bob", "example.org"};
+    world.facts.rcpt = &bob;
+    world.settings.plans["transactional"] = {.messages = {}, .recipients = {{1, 3600s}}};
+    // The last second of a day.
+    world.facts.suppressed_since =
+        std::chrono::sys_days(std::chrono::November / 3 / 2026) - std::chrono::seconds(1);
+    world.facts.suppressed_for = "5.1.1";
+    CHECK(plan(Stage::rcpt, world.facts, world.settings).empty());
+    const auto verdict = world.judge(Stage::rcpt);
+    CHECK(said(verdict) == "550 5.1.1");
+    CHECK(verdict.rule == "suppression");
+    CHECK(verdict.reply.text ==
+          "bob@example.org bounced before: suppressed since 2026-11-02; ask help@example.net");
+    REQUIRE(seen(verdict, "suppression") != nullptr);
+    CHECK(seen(verdict, "suppression")->verdict == "refuse");
+    world.facts.suppressed_for = "";
+    CHECK(world.judge(Stage::rcpt).reply.text ==
+          "bob@example.org is not to be written to: suppressed since 2026-11-02; ask "
+          "help@example.net");
+    // One recipient an hour may pass, and none has.
+    world.facts.suppressed_since.reset();
+    const auto passed = world.judge(Stage::rcpt);
+    CHECK(passed.accepted());
+    REQUIRE(seen(passed, "suppression") != nullptr);
+    CHECK(seen(passed, "suppression")->verdict == "accept");
+}
+
+TEST_CASE("suppression holds as far as its mode goes, by account too") {
+    struct Row {
+        Mode configured;
+        std::optional<Mode> own;
+        bool passes;
+        const char* told;  // null: nothing
+    };
+    const Row rows[] = {{Mode::enforce, std::nullopt, false, "refuse"},
+                        {Mode::observe, std::nullopt, true, "refuse"},
+                        {Mode::off, std::nullopt, true, nullptr},
+                        {Mode::enforce, Mode::off, true, nullptr},
+                        {Mode::off, Mode::enforce, false, "refuse"},
+                        {Mode::enforce, Mode::observe, true, "refuse"}};
+    for (const Row& row : rows) {
+        CAPTURE(static_cast<int>(row.configured), row.passes);
+        World world;
+        const proto::Address bob{"bob", "example.org"};
+        world.facts.rcpt = &bob;
+        world.facts.suppressed_since = std::chrono::system_clock::time_point(1'700'000'000s);
+        world.settings.rules.set(Rule::suppression, row.configured);
+        world.facts.overrides.set(Rule::suppression, row.own);
+        const auto verdict = world.judge(Stage::rcpt);
+        CHECK(verdict.accepted() == row.passes);
+        const RuleSeen* const one = seen(verdict, "suppression");
+        REQUIRE((one != nullptr) == (row.told != nullptr));
+        if (one != nullptr) CHECK(one->verdict == row.told);
+    }
+}
+
 TEST_CASE("an unknown plan and no plan are transactional, an account's own limits come first") {
     const Settings settings;
     CHECK(settings.limits_of("") == PlanLimits::transactional());
