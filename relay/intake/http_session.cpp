@@ -33,8 +33,8 @@ HttpAnswer busy() {
 HttpAnswer unauthenticated() {
     // Some services show a password only to who asks for it.
     return http_problem(401, "unauthenticated", "wrong or missing secret",
-                        "WWW-Authenticate: Basic realm=\"postern\"\r\n"
-                        "WWW-Authenticate: Bearer realm=\"postern\"\r\n");
+                        "WWW-Authenticate: Bearer realm=\"postern\"\r\n"
+                        "WWW-Authenticate: Basic realm=\"postern\"\r\n");
 }
 
 HttpAnswer answer_of(Taken taken) {

@@ -1,9 +1,23 @@
 // Where reports on mail come in while we serve.
 
+#include <fmt/format.h>
+
 #include "relay/intake/read_call.hpp"
 #include "relay/serve/server.hpp"
 
 namespace postern::relay {
+
+Server::Started Server::bind_intake() {
+    for (const config::IntakeListen& listen : config_->intake.listen) {
+        const auto fd = net::open_listening_socket(listen.place());
+        if (!fd) {
+            return fmt::format("intake.listen: cannot listen on {}: {}", listen.place(),
+                               fd.error().message());
+        }
+        bound_.intake.push_back(*fd);
+    }
+    return {};
+}
 
 void Server::start_intake() {
     if (!desk_ || bound_.intake.empty()) return;

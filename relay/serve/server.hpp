@@ -82,6 +82,7 @@ class Server {
   private:
     using Started = boost::system::result<void, std::string>;
     [[nodiscard]] Started bind_and_drop();
+    [[nodiscard]] Started bind_intake();
     [[nodiscard]] Started open_events();
     [[nodiscard]] Started open_accounts();
     [[nodiscard]] Started open_spool();

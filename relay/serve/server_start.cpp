@@ -190,14 +190,7 @@ Started Server::bind_and_drop() {
         }
         bound_.listeners.push_back(*fd);
     }
-    for (const config::IntakeListen& listen : config_->intake.listen) {
-        const auto fd = net::open_listening_socket(listen.place());
-        if (!fd) {
-            return fmt::format("intake.listen: cannot listen on {}: {}", listen.place(),
-                               fd.error().message());
-        }
-        bound_.intake.push_back(*fd);
-    }
+    if (auto done = bind_intake(); !done) return done;
     admin::ServerSettings settings;
     settings.listen = config_->server.admin;
     settings.hostname = config_->server.hostname;
