@@ -141,6 +141,15 @@ struct Delivery::Trial {
     std::string shares_as;
     bool attempted = false;
     std::chrono::milliseconds pause = no_way_pause;  ///< Until a way may be free.
+
+    /// It stays with its path, and waits for as long as that takes; those who have only just come
+    /// do not go before it.
+    void wait_for_rate(Path& path, std::chrono::nanoseconds wait) {
+        pause = std::clamp<std::chrono::milliseconds>(
+            std::chrono::ceil<std::chrono::milliseconds>(wait), shortest_rate_pause,
+            longest_rate_pause);
+        path.memory().queue_waits(clock::now() + pause + shortest_rate_pause);
+    }
 };
 
 awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEntry> shared,
@@ -159,10 +168,7 @@ awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEn
             if (first && i + 1 < ways.paths.size() &&
                 ways.paths[i + 1]->role(clock::now()) == path->role(clock::now()))
                 continue;
-            // It stays with its path, and waits for as long as that takes.
-            trial.pause = std::clamp<std::chrono::milliseconds>(
-                std::chrono::ceil<std::chrono::milliseconds>(wait), shortest_rate_pause,
-                longest_rate_pause);
+            trial.wait_for_rate(*path, wait);
             break;
         }
         Outgoing outgoing{.ref = entry.ref,
@@ -201,7 +207,10 @@ awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEn
         if (result.how == How::unfit) continue;
         if (result.how == How::no_slot || result.how == How::at_rate) {
             if (!path->takes_mail(clock::now())) continue;
-            break;  // Busy, not broken: it stays with its path.
+            // Busy, not broken: it stays with its path.
+            if (result.how == How::at_rate)
+                trial.wait_for_rate(*path, path->memory().rate_turn(clock::now(), trial.shares_as));
+            break;
         }
         trial.attempted = true;
         tally.apply(result.results, path->name(), result.dsn_offered,
