@@ -227,9 +227,9 @@ TEST_CASE("the sample file is the defaults, and its keys all exist") {
                               "server.admin", "server.user", "server.contact",
                               "server.abuse_contact", "tls.certificates", "auth.oauth.issuer",
                               "auth.oauth.audience", "auth.oauth.jwks", "auth.external.ca",
-                              "auth.external.crl", "upstream.0.ca", "upstream.0.username",
-                              "upstream.0.password", "upstream.0.source_address", "route",
-                              "dkim.default_domain"});
+                              "auth.external.crl", "delivery.dsn_upstream", "delivery.dsn_envelope",
+                              "upstream.0.ca", "upstream.0.username", "upstream.0.password",
+                              "upstream.0.source_address", "route", "dkim.default_domain"});
     }
 }
 
