@@ -23,4 +23,9 @@ awaitable<result<void>> commit(Spool& spool, SpoolBatch batch) {
     co_return outcome;
 }
 
+bool may_pass(const boost::system::error_code& error) noexcept {
+    return error == SpoolError::full || error == SpoolError::write || error == SpoolError::sync ||
+           error == SpoolError::busy;
+}
+
 }  // namespace postern::relay

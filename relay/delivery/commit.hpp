@@ -9,4 +9,7 @@ namespace postern::relay {
 /// not.
 [[nodiscard]] awaitable<result<void>> commit(Spool& spool, SpoolBatch batch);
 
+/// Whether the spool may take the same batch later.
+[[nodiscard]] bool may_pass(const boost::system::error_code& error) noexcept;
+
 }  // namespace postern::relay

@@ -167,9 +167,7 @@ awaitable<void> Delivery::try_paths(UpstreamPool& pool, Wait& wait, SteadyTime d
     for (const PathPtr& path : ways.paths) {
         const bool warm = ways.warms(path);
         if (pool.hurried() || clock::now() >= deadline) break;
-        // It waits for a turn in the queue: there it comes before those who have had theirs.
-        if (path->memory().rate_turn(clock::now(), shares_as(wait.sender)) >
-            std::chrono::nanoseconds(0)) {
+        if (!path->memory().client_may_pass(clock::now())) {
             wait.trouble = path->name() + ": sends as much as its rate allows";
             continue;
         }

@@ -33,11 +33,6 @@ constexpr std::chrono::minutes after_exception{1};
 /// An upstream session of a spooled message is bounded by the time-outs of its stages; this is
 /// beyond all of them.
 constexpr std::chrono::hours attempt_bound{2};
-/// How often and how long an outcome that the spool refuses is tried again before the entry is put
-/// back. Shorter than what a late answer leaves until its entry is due.
-constexpr std::chrono::seconds record_pause{1};
-constexpr std::chrono::minutes record_patience{10};
-constexpr std::chrono::minutes not_recorded_pause{1};
 
 std::uint64_t size_of(const NewEntry& entry) {
     std::uint64_t n = 0;
@@ -70,12 +65,6 @@ std::shared_ptr<const proto::Envelope> envelope_for(const config::Config& config
     const auto sent =
         std::make_shared<const Sent>(Sent{loaded, as_sent(config, loaded->entry.envelope)});
     return {sent, &sent->envelope};
-}
-
-/// Whether the spool may take the same batch later.
-bool may_pass(const boost::system::error_code& error) {
-    return error == SpoolError::full || error == SpoolError::write || error == SpoolError::sync ||
-           error == SpoolError::busy;
 }
 
 NoticeSource source_of(const LoadedEntry& loaded) {
@@ -143,6 +132,15 @@ struct Delivery::Trial {
     std::string shares_as;
     bool attempted = false;
     std::chrono::milliseconds pause = no_way_pause;  ///< Until a way may be free.
+
+    /// It stays with its path, and waits for as long as that takes; those who have only just come
+    /// do not go before it.
+    void wait_for_rate(Path& path, std::chrono::nanoseconds wait) {
+        pause = std::clamp<std::chrono::milliseconds>(
+            std::chrono::ceil<std::chrono::milliseconds>(wait), shortest_rate_pause,
+            longest_rate_pause);
+        path.memory().queue_waits(clock::now() + pause + shortest_rate_pause);
+    }
 };
 
 awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEntry> shared,
@@ -161,10 +159,7 @@ awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEn
             if (first && i + 1 < ways.paths.size() &&
                 ways.paths[i + 1]->role(clock::now()) == path->role(clock::now()))
                 continue;
-            // It stays with its path, and waits for as long as that takes.
-            trial.pause = std::clamp<std::chrono::milliseconds>(
-                std::chrono::ceil<std::chrono::milliseconds>(wait), shortest_rate_pause,
-                longest_rate_pause);
+            trial.wait_for_rate(*path, wait);
             break;
         }
         Outgoing outgoing{.ref = entry.ref,
@@ -204,7 +199,10 @@ awaitable<void> Delivery::try_entry(UpstreamPool& pool, std::shared_ptr<LoadedEn
         if (result.how == How::unfit) continue;
         if (result.how == How::no_slot || result.how == How::at_rate) {
             if (!path->takes_mail(clock::now())) continue;
-            break;  // Busy, not broken: it stays with its path.
+            // Busy, not broken: it stays with its path.
+            if (result.how == How::at_rate)
+                trial.wait_for_rate(*path, path->memory().rate_turn(clock::now(), trial.shares_as));
+            break;
         }
         trial.attempted = true;
         tally.apply(result.results, path->name(), result.dsn_offered,
@@ -400,90 +398,6 @@ Delivery::Step Delivery::next_step(const config::Config& config, const LoadedEnt
     if (!attempted && update.state == EntryState::in_doubt)
         update.next_attempt = std::max(update.next_attempt, entry.next_attempt);
     return step;
-}
-
-awaitable<result<void>> Delivery::commit_step(const NoticeSource& source, Step step) {
-    SpoolBatch batch;
-    batch.update.push_back(step.update);
-    const std::string notice_id = co_await add_notices(batch, source, step.notices);
-    // What could not be recorded will come again, and is told then.
-    if (const auto said = co_await commit(spool_, std::move(batch)); !said) co_return said;
-    for (const EntryUpdate::RecipientDone& done : step.update.done) {
-        if (done.how != Settled::expired) continue;
-        events_.emit(event::Settled{.ref = source.ref,
-                                    .id = step.update.id,
-                                    .rcpt = source.envelope->recipients[done.index].address.text(),
-                                    .how = "expired",
-                                    .reason = step.update.last_reply});
-    }
-    tell_notices(events_, source.ref, *source.envelope, step.notices, notice_id,
-                 notice_id.empty() ? "none" : "queued");
-    if (source.dsn) tell_undeliverable(source, step.update);
-    co_return result<void>();
-}
-
-awaitable<void> Delivery::settle(UpstreamPool& pool, NoticeSource source, Step step,
-                                 EntryUpdate alone) {
-    auto said = co_await commit_step(source, step);
-    if (said) co_return;
-    const std::string id = step.update.id;
-    events_.log(event::Level::error, "spool",
-                fmt::format("the outcome of {} is not recorded: {}", id, said.error().message()));
-    const bool anything = step.attempted || !alone.done.empty();
-    if (!step.notices.empty() && anything && may_pass(said.error()))
-        said = co_await commit_step(source, {.update = alone, .notices = {}});
-    // Put back now, what was delivered would be delivered again: it stays with us as long as that
-    // may help. The disk that refuses it takes no new mail, either.
-    asio::steady_timer timer(co_await asio::this_coro::executor);
-    const auto until = clock::now() + record_patience;
-    while (!said && anything && may_pass(said.error()) && !pool.hurried() && clock::now() < until) {
-        timer.expires_after(record_pause);
-        (void)co_await timer.async_wait(as_value);
-        said = co_await commit_step(source, {.update = alone, .notices = {}});
-    }
-    if (!said) {
-        // A duplicate is possible now, a loss is not.
-        spool_.put_back(id, std::chrono::system_clock::now() + not_recorded_pause);
-        co_return;
-    }
-    // Of a failure the next attempt will tell; of a delivery there is none.
-    std::erase_if(step.notices,
-                  [](const Notice& notice) { return notice.action != proto::DsnAction::relayed; });
-    tell_notices(events_, source.ref, *source.envelope, step.notices, "", "none");
-}
-
-void Delivery::tell_undeliverable(const NoticeSource& source, const EntryUpdate& update) {
-    // Most often it is an upstream that takes nothing from <>: one alert of it, not one a sender.
-    const std::string subject = update.upstream.empty() ? "none" : update.upstream;
-    for (const EntryUpdate::RecipientDone& done : update.done) {
-        if (done.how == Settled::delivered) {
-            events_.emit(
-                event::AlertRaised{.kind = "dsn_undeliverable",
-                                   .subject = subject,
-                                   .text = fmt::format("{} takes notifications again", subject),
-                                   .resolved = true});
-        }
-        if (done.how != Settled::refused && done.how != Settled::expired) continue;
-        const std::string rcpt = source.envelope->recipients[done.index].address.text();
-        const std::string result = done.how == Settled::refused ? "refused" : "expired";
-        events_.emit(event::Dsn{.ref = source.ref,
-                                .id = update.id,
-                                .action = std::string(action_told(source.pieces)),
-                                .rcpt = rcpt,
-                                .result = result});
-        events_.emit(event::AlertRaised{
-            .kind = "dsn_undeliverable",
-            .subject = subject,
-            .text = fmt::format("a notification to {} could not be delivered by {}: {}", rcpt,
-                                subject, update.last_reply),
-            .action = "the sender does not know that his mail failed; see delivery.dsn_upstream "
-                      "and delivery.dsn_envelope",
-            .fields = {{"ref", source.ref},
-                       {"rcpt", rcpt},
-                       {"account", source.account},
-                       {"result", result},
-                       {"error", update.last_reply}}});
-    }
 }
 
 }  // namespace postern::relay

@@ -10,6 +10,9 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
+/// How much longer than until its next message a rate is kept for the queue: we look again by then.
+constexpr std::chrono::milliseconds rate_kept{500};
+
 }  // namespace
 
 QueueRunner::QueueRunner(asio::io_context& context, Spool& spool, Delivery& delivery,
@@ -34,6 +37,15 @@ QueueRunner::Room QueueRunner::room(SteadyTime now) const {
     return out;
 }
 
+void QueueRunner::keep_rates(SteadyTime now) const {
+    const auto next = spool_.next_due();
+    if (!next || *next > std::chrono::system_clock::now()) return;
+    for (const PathPtr& path : paths_()->paths) {
+        const auto wait = path->rate_wait(now);
+        if (wait > std::chrono::nanoseconds(0)) path->memory().queue_waits(now + wait + rate_kept);
+    }
+}
+
 awaitable<void> QueueRunner::run() {
     while (!stopping_) {
         woken_.store(false);
@@ -47,6 +59,7 @@ awaitable<void> QueueRunner::run() {
             lanes_[next_lane_++ % lanes_.size()](std::move(id));
         }
         if (!due.empty() && due.size() < free) continue;
+        if (now.rate_wait) keep_rates(clock::now());
         std::chrono::milliseconds sleep = pace_.longest_sleep;
         if (free > 0) {
             if (const auto next = spool_.next_due()) {

@@ -50,6 +50,8 @@ class QueueRunner {
         std::optional<std::chrono::milliseconds> rate_wait;
     };
     [[nodiscard]] Room room(SteadyTime now) const;
+    /// Mail is due and paths are at their rates: from waiting clients they take none meanwhile.
+    void keep_rates(SteadyTime now) const;
     /// Looks at a few entries' age; true: there are more.
     [[nodiscard]] awaitable<bool> age_some();
 

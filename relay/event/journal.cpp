@@ -164,6 +164,7 @@ boost::system::result<void> Journal::append(std::string_view lines,
         if (const auto started = start_file(today, 1); !started) return started.error();
     } else if (size_ >= settings_.max_file) {
         if (const auto started = start_file(today, number_ + 1); !started) return started.error();
+        expire(now);
     }
     if (torn_) {  // the line that a crash or a full disk cut short stays damaged, the next one does
                   // not
@@ -186,10 +187,26 @@ boost::system::result<void> Journal::append(std::string_view lines,
 
 std::size_t Journal::expire(std::chrono::system_clock::time_point now) {
     const auto oldest = date_text(now - settings_.retention);
+    const auto files = journal_files(settings_.folder);
+    std::vector<std::uint64_t> sizes;
+    std::uint64_t total = 0;
+    for (const auto& file : files) {
+        struct stat what{};
+        const bool known = ::stat(file.path.c_str(), &what) == 0;
+        sizes.push_back(known ? static_cast<std::uint64_t>(what.st_size) : 0);
+        total += sizes.back();
+    }
+    std::uint64_t most = settings_.max_total;
+    struct statvfs disk{};
+    if (::statvfs(settings_.folder.c_str(), &disk) == 0)
+        most = std::min(most, std::uint64_t{disk.f_blocks} * disk.f_frsize / 5);
     std::size_t deleted = 0;
-    for (const auto& file : journal_files(settings_.folder)) {
-        if (file.date >= oldest || (file.date == date_ && file.number == number_)) continue;
-        if (::unlink(file.path.c_str()) == 0) ++deleted;
+    for (std::size_t i = 0; i < files.size(); ++i) {
+        const auto& file = files[i];
+        if (file.date == date_ && file.number == number_) continue;
+        if ((file.date >= oldest && total <= most) || ::unlink(file.path.c_str()) != 0) continue;
+        total -= sizes[i];
+        ++deleted;
     }
     return deleted;
 }

@@ -30,6 +30,8 @@ class Journal {
         std::chrono::seconds retention = std::chrono::days(90);  ///< log.event_retention
         std::uint64_t keep_free = 0;          ///< With less free space nothing is written.
         std::uint64_t max_file = 64U << 20U;  ///< A file that is longer is followed by the next N.
+        /// All files together; a fifth of the volume where that is less.
+        std::uint64_t max_total = 4ULL << 30U;
     };
     /// Makes the folder (0700) if it is missing, finds where the last run ended, mends a torn last
     /// line.
@@ -47,7 +49,7 @@ class Journal {
     /// written.
     [[nodiscard]] boost::system::result<void> append(std::string_view lines,
                                                      std::chrono::system_clock::time_point now);
-    /// Deletes files that are past retention; how many.
+    /// Deletes files that are past retention, and the oldest ones of too many octets; how many.
     std::size_t expire(std::chrono::system_clock::time_point now);
     void set_keep_free(std::uint64_t octets) noexcept { settings_.keep_free = octets; }
     void set_retention(std::chrono::seconds retention) noexcept { settings_.retention = retention; }

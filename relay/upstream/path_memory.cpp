@@ -1,5 +1,7 @@
 #include "relay/upstream/path_memory.hpp"
 
+#include <algorithm>
+
 namespace postern::relay {
 
 void PathMemory::pause(PathControl::Until until) {
@@ -48,9 +50,7 @@ void PathMemory::set_rate(const std::vector<policy::Window>& windows) {
 }
 
 std::chrono::nanoseconds PathMemory::turn_locked(SteadyTime now, std::string_view who) {
-    const auto wait = rate_.wait(now, rate_turns_.before(who, now) + 1);
-    if (wait > std::chrono::nanoseconds(0)) rate_turns_.refused(who, now, now + wait + kept_for);
-    return wait;
+    return rate_.wait(now, rate_turns_.before(who, now) + 1);
 }
 
 bool PathMemory::take(SteadyTime now, std::string_view who) {
@@ -62,7 +62,19 @@ bool PathMemory::take(SteadyTime now, std::string_view who) {
 
 std::chrono::nanoseconds PathMemory::rate_turn(SteadyTime now, std::string_view who) {
     const std::lock_guard lock(mutex_);
-    return turn_locked(now, who);
+    const auto wait = turn_locked(now, who);
+    if (wait > std::chrono::nanoseconds(0)) rate_turns_.refused(who, now, now + wait + kept_for);
+    return wait;
+}
+
+void PathMemory::queue_waits(SteadyTime until) {
+    const std::lock_guard lock(mutex_);
+    queue_waits_until_ = std::max(queue_waits_until_, until);
+}
+
+bool PathMemory::client_may_pass(SteadyTime now) {
+    const std::lock_guard lock(mutex_);
+    return now >= queue_waits_until_ && turn_locked(now, {}) == std::chrono::nanoseconds(0);
 }
 
 std::chrono::nanoseconds PathMemory::rate_wait(SteadyTime now) const {

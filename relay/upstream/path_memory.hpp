@@ -30,11 +30,16 @@ class PathMemory {
 
     /// Rate: as SendRate has it.
     void set_rate(const std::vector<policy::Window>& windows);
-    /// For `who` (a customer, or the account of none): not what is kept for those who had to wait
-    /// before. False: who has to wait now has one kept for a while.
+    /// For `who` (a customer, or the account of none): not what is kept for those in the queue that
+    /// had to wait before.
     [[nodiscard]] bool take(SteadyTime now, std::string_view who = {});
-    /// Until one may pass of `who`, 0: now. Who has to wait has one kept for a while.
+    /// Until one of the queue may pass of `who`, 0: now. Who has to wait has one kept for a while.
     [[nodiscard]] std::chrono::nanoseconds rate_turn(SteadyTime now, std::string_view who);
+    /// Mail in the queue waits for the rate, until then at least.
+    void queue_waits(SteadyTime until);
+    /// Whether the mail of a waiting client may pass. Not while mail in the queue waits for the
+    /// rate: there all have their turn.
+    [[nodiscard]] bool client_may_pass(SteadyTime now);
     [[nodiscard]] std::chrono::nanoseconds rate_wait(SteadyTime now) const;
     [[nodiscard]] std::size_t rate_room(SteadyTime now, std::size_t most) const;
 
@@ -50,6 +55,7 @@ class PathMemory {
     /// How much longer than the wait one is kept: an entry comes again by then.
     static constexpr std::chrono::seconds kept_for{3};
     [[nodiscard]] std::chrono::nanoseconds turn_locked(SteadyTime now, std::string_view who);
+    SteadyTime queue_waits_until_;
 
     SendRate rate_;
     RateTurns rate_turns_;

@@ -75,16 +75,16 @@ TEST_CASE("nothing is counted any more once all have ended, however they did") {
 
 TEST_CASE("a rate's next message is kept for who was refused") {
     PathMemory memory;
-    const SteadyTime now{1h};
+    const SteadyTime moment{1h};
     memory.set_rate({{.amount = 2, .period = 2s}});
-    REQUIRE(memory.take(now, "A"));
-    REQUIRE(memory.take(now, "A"));
-    CHECK(memory.rate_turn(now, "B") == 1s);
-    CHECK_FALSE(memory.take(now, "A"));
+    REQUIRE(memory.take(moment, "A"));
+    REQUIRE(memory.take(moment, "A"));
+    CHECK(memory.rate_turn(moment, "B") == 1s);
+    CHECK_FALSE(memory.take(moment, "A"));
     // One is there again: B's, whoever asks before.
-    CHECK_FALSE(memory.take(now + 1s, "C"));
-    CHECK_FALSE(memory.take(now + 1s, "A"));
-    CHECK(memory.rate_turn(now + 1s, "B") == 0s);
-    CHECK(memory.take(now + 1s, "B"));
-    CHECK(memory.take(now + 2s, "A"));
+    CHECK_FALSE(memory.take(moment + 1s, "C"));
+    CHECK_FALSE(memory.take(moment + 1s, "A"));
+    CHECK(memory.rate_turn(moment + 1s, "B") == 0s);
+    CHECK(memory.take(moment + 1s, "B"));
+    CHECK(memory.take(moment + 2s, "A"));
 }

@@ -32,6 +32,7 @@ class Server {
     std::string ehlo = "250 upstream\r\n";
     std::vector<std::string> senders;  ///< Of the mails whose DATA has come, in their order.
     std::size_t dots = 0;              ///< Final dots that have come.
+    bool answers_itself = false;       ///< Keeps no answer back.
 
     /// Answers the oldest mail whose dot has come; with `then_close` closes in the same breath.
     enum class Then : std::uint8_t { stay, close };
@@ -109,7 +110,8 @@ class Server {
                 co_await say(client, "354 go on\r\n");
                 (void)co_await until(client, "\r\n.\r\n");
                 ++dots;
-                client->held = true;
+                client->held = !answers_itself;
+                if (answers_itself) co_await say(client, "250 ok\r\n");
             } else {
                 if (line.starts_with("MAIL FROM:<")) sender = line.substr(11, line.find('@') - 11);
                 co_await say(client, "250 ok\r\n");

@@ -8,7 +8,7 @@ using namespace postern::relay;
 
 namespace {
 
-const SteadyTime began{1h};
+const SteadyTime first_moment{1h};
 
 /// Lets who is first have a connection; whose it is.
 std::string serve(Turns& turns, const std::map<Turns::Number, std::string>& who) {
@@ -29,11 +29,11 @@ TEST_CASE("next is the customer with the fewest connections") {
         who[turns.join(customer, came)] = customer;
     };
     for (int i = 0; i < 5; ++i) turns.begin("a");
-    for (int i = 0; i < 5; ++i) join("a", began + i * 1ms);
-    join("b", began + 1min);
+    for (int i = 0; i < 5; ++i) join("a", first_moment + i * 1ms);
+    join("b", first_moment + 1min);
     CHECK(serve(turns, who) == "b");
     CHECK(turns.in_use("b") == 1);
-    join("b", began + 2min);
+    join("b", first_moment + 2min);
     CHECK(serve(turns, who) == "b");
     CHECK(serve(turns, who) == "a");
 }
@@ -42,7 +42,7 @@ TEST_CASE("with one connection customers take turns, and of a customer's own who
     Turns turns;
     std::map<Turns::Number, std::string> who;
     for (const char* customer : {"a", "a", "a", "b", "b", "c"}) {
-        who[turns.join(customer, began)] = customer;
+        who[turns.join(customer, first_moment)] = customer;
     }
     std::string order;
     Turns::Number last_of_a = 0;
@@ -61,8 +61,8 @@ TEST_CASE("with one connection customers take turns, and of a customer's own who
 
 TEST_CASE("who came earlier, or counts so, is before a customer's others") {
     Turns turns;
-    const auto queued = turns.join("a", began);
-    const auto client = turns.join("a", began + 1s - 5s);
+    const auto queued = turns.join("a", first_moment);
+    const auto client = turns.join("a", first_moment + 1s - 5s);
     CHECK(turns.first() == client);
     turns.leave(client);
     CHECK(turns.first() == queued);
@@ -76,7 +76,7 @@ TEST_CASE("customers are known only while they use or want a connection") {
     Turns turns;
     for (int i = 0; i < 1000; ++i) {
         const std::string customer = std::to_string(i);
-        const auto number = turns.join(customer, began);
+        const auto number = turns.join(customer, first_moment);
         turns.leave(number);
         turns.begin(customer);
         turns.end(customer);
@@ -88,53 +88,54 @@ TEST_CASE("customers are known only while they use or want a connection") {
 TEST_CASE("a connection at hand goes past the first, but not to who has his half, nor for long") {
     Turns turns;
     for (int i = 0; i < 4; ++i) turns.begin("a");
-    const auto here = turns.join("a", began);
-    CHECK(turns.may_pass(here, 10, began));
-    const auto first = turns.join("b", began);
+    const auto here = turns.join("a", first_moment);
+    CHECK(turns.may_pass(here, 10, first_moment));
+    const auto first = turns.join("b", first_moment);
     REQUIRE(turns.first() == first);
-    CHECK(turns.may_pass(first, 10, began));
-    CHECK(turns.may_pass(here, 10, began));       // 4 of 10
-    CHECK_FALSE(turns.may_pass(here, 8, began));  // 4 of 8
+    CHECK(turns.may_pass(first, 10, first_moment));
+    CHECK(turns.may_pass(here, 10, first_moment));       // 4 of 10
+    CHECK_FALSE(turns.may_pass(here, 8, first_moment));  // 4 of 8
     turns.end("a");
-    CHECK(turns.may_pass(here, 8, began));
-    const auto late = turns.join("a", began + 1500ms);
-    CHECK_FALSE(turns.may_pass(late, 100, began + 1500ms));
+    CHECK(turns.may_pass(here, 8, first_moment));
+    const auto late = turns.join("a", first_moment + 1500ms);
+    CHECK_FALSE(turns.may_pass(late, 100, first_moment + 1500ms));
     // Where both have their half none of them keeps the other back.
     for (int i = 0; i < 3; ++i) turns.begin("b");
-    CHECK(turns.may_pass(here, 2, began));
+    CHECK(turns.may_pass(here, 2, first_moment));
 }
 
 TEST_CASE("one connection goes to another customer after a while") {
     Turns turns;
-    const auto waits = turns.join("b", began);
+    const auto waits = turns.join("b", first_moment);
     turns.begin("a");
     turns.end("a");
-    const auto here = turns.join("a", began);
+    const auto here = turns.join("a", first_moment);
     REQUIRE(turns.first() == waits);
-    CHECK(turns.may_pass(here, 1, began + 500ms));
-    CHECK_FALSE(turns.may_pass(here, 1, began + 1500ms));
+    CHECK(turns.may_pass(here, 1, first_moment + 500ms));
+    CHECK_FALSE(turns.may_pass(here, 1, first_moment + 1500ms));
 }
 
 TEST_CASE("who was refused by a rate has the next one kept, in the order of refusals") {
     RateTurns turns;
-    CHECK(turns.before("a", began) == 0);
-    turns.refused("a", began, began + 3s);
-    turns.refused("b", began, began + 3s);
-    CHECK(turns.before("a", began) == 0);
-    CHECK(turns.before("b", began) == 1);
-    CHECK(turns.before("c", began) == 2);
+    CHECK(turns.before("a", first_moment) == 0);
+    turns.refused("a", first_moment, first_moment + 3s);
+    turns.refused("b", first_moment, first_moment + 3s);
+    CHECK(turns.before("a", first_moment) == 0);
+    CHECK(turns.before("b", first_moment) == 1);
+    CHECK(turns.before("c", first_moment) == 2);
     turns.served("a");
-    CHECK(turns.before("b", began) == 0);
-    turns.refused("a", began, began + 3s);
-    CHECK(turns.before("a", began) == 1);
-    turns.refused("b", began + 2s, began + 5s);  // asks again, keeps its place
-    CHECK(turns.before("b", began + 4s) == 0);
-    CHECK(turns.before("c", began + 4s) == 1);
-    CHECK(turns.before("c", began + 5s) == 0);
+    CHECK(turns.before("b", first_moment) == 0);
+    turns.refused("a", first_moment, first_moment + 3s);
+    CHECK(turns.before("a", first_moment) == 1);
+    turns.refused("b", first_moment + 2s, first_moment + 5s);  // asks again, keeps its place
+    CHECK(turns.before("b", first_moment + 4s) == 0);
+    CHECK(turns.before("c", first_moment + 4s) == 1);
+    CHECK(turns.before("c", first_moment + 5s) == 0);
 }
 
 TEST_CASE("no more is kept for others than so many") {
     RateTurns turns;
-    for (int i = 0; i < 1000; ++i) turns.refused(std::to_string(i), began, began + 3s);
-    CHECK(turns.before("last", began) == 256);
+    for (int i = 0; i < 1000; ++i)
+        turns.refused(std::to_string(i), first_moment, first_moment + 3s);
+    CHECK(turns.before("last", first_moment) == 256);
 }
