@@ -259,12 +259,14 @@ UpstreamPool::Waiter::~Waiter() {
 void UpstreamPool::Waiter::join() {
     number_ = path_->join_row(attempt_->outgoing().shares_as, came_);
     lane_.row.emplace(*number_, this);
+    lane_.by_age.emplace(came_, *number_);
 }
 
 void UpstreamPool::Waiter::leave() {
     if (!number_) return;
     path_->leave_row(*number_);
     lane_.row.erase(*number_);
+    lane_.by_age.erase({came_, *number_});
     number_.reset();
 }
 
@@ -335,7 +337,7 @@ bool UpstreamPool::hand_over(Lane& lane, ConnectionPtr& connection) {
     const auto first = path.first_in_row();
     auto to = first ? lane.row.find(*first) : lane.row.end();
     if (to == lane.row.end()) {
-        to = lane.row.begin();
+        to = lane.row.find(lane.by_age.begin()->second);
         if (!path.may_pass(to->first, clock::now())) return false;
     }
     to->second->hand(std::move(connection));

@@ -4,8 +4,10 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "relay/asio.hpp"
@@ -60,8 +62,9 @@ class UpstreamPool {
     class Waiter;
     struct Lane {
         std::vector<ConnectionPtr> idle;
-        std::map<Turns::Number, Waiter*> row;  ///< Those of this thread, as they came.
-        std::size_t waiting = 0;               ///< These, and who has been handed a connection.
+        std::map<Turns::Number, Waiter*> row;                   ///< Those of this thread.
+        std::set<std::pair<SteadyTime, Turns::Number>> by_age;  ///< The same, as they came.
+        std::size_t waiting = 0;  ///< These, and who has been handed a connection.
     };
     /// A place in the path's row, and counted as waiting for it, for its lifetime. Whoever leaves
     /// lets the first look again, for more than one slot may have come free.

@@ -88,3 +88,22 @@ TEST_CASE("a rate's next message is kept for who was refused") {
     CHECK(memory.take(moment + 1s, "B"));
     CHECK(memory.take(moment + 2s, "A"));
 }
+
+TEST_CASE("a waiting client leaves a rate to the queue while mail waits for it there") {
+    PathMemory memory;
+    const SteadyTime moment{1h};
+    memory.set_rate({{.amount = 2, .period = 2s}});
+    CHECK(memory.client_may_pass(moment));
+    memory.queue_waits(moment + 5s);
+    memory.queue_waits(moment + 3s);
+    CHECK_FALSE(memory.client_may_pass(moment + 4s));
+    CHECK(memory.rate_turn(moment + 4s, "A") == 0s);
+    CHECK(memory.client_may_pass(moment + 5s));
+    // Nor does it take what is kept for somebody in the queue.
+    REQUIRE(memory.take(moment + 6s, "A"));
+    REQUIRE(memory.take(moment + 6s, "A"));
+    REQUIRE(memory.rate_turn(moment + 6s, "B") == 1s);
+    CHECK_FALSE(memory.client_may_pass(moment + 7s));
+    CHECK(memory.take(moment + 7s, "B"));
+    CHECK(memory.client_may_pass(moment + 8s));
+}
