@@ -139,6 +139,7 @@ awaitable<HttpAnswer> take_call(Hall& hall, const Guest& guest, const Visit& vis
                          http.field("X-Twilio-Email-Event-Webhook-Timestamp"), body))
         co_return wrong_signature(hall, guest);
 
+    if (!hall.ports.read_call) co_return busy();
     auto read = [&hall, &webhook, &body] { return hall.ports.read_call(webhook, body); };
     auto call = co_await net::offload(hall.ports.pool, std::move(read));
     if (mailgun && (!call || !mailgun_signed(webhook.secret.reveal(), call->mailgun,

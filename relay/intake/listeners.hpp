@@ -23,8 +23,8 @@ struct ListenerPorts {
     event::Stream& events;
     std::function<config::ConfigPtr()> config;  ///< In force now: secrets follow a reload.
     std::function<net::TlsServerPtr()> tls;     ///< Likewise.
-    ReadCall read_call;
-    asio::thread_pool& pool;  ///< Where JSON is read.
+    ReadCall read_call;                         ///< Null: webhooks are answered 503.
+    asio::thread_pool& pool;                    ///< Where JSON is read.
     /// Counts what never reaches the desk, by the labels of intake_total; may be null.
     std::function<void(std::string_view kind, std::string_view result)> count;
 };

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "relay/intake/read_call.hpp"
 #include "relay/serve/server.hpp"
 
 namespace postern::relay {
@@ -27,7 +26,7 @@ void Server::start_intake() {
                               .events = *events_,
                               .config = [this] { return current_.get()->config; },
                               .tls = [this] { return current_.get()->tls; },
-                              .read_call = intake::read_call,
+                              .read_call = nullptr,
                               .pool = offload_,
                               .count = nullptr},
         bound_.intake);
