@@ -1,17 +1,21 @@
-"""Postfix and Exim from scratch configurations: as clients of the relay, and Postfix as its upstream."""
+"""Postfix and Exim from scratch configurations: as clients of the relay, and as its upstreams."""
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import os
 import pwd
+import signal
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from postern.certificates import Certificate
-from postern.scratch import NOBODY, runs_as_root
+from postern.program import Program
+from postern.scratch import NOBODY, hand_over, runs_as_root
 from postern.waiting import wait_for
 from site_under_test import needs, run
 
@@ -69,6 +73,10 @@ class Postfix:
 
     def stop(self) -> None:
         self._postfix("stop")
+
+    def abort(self) -> None:
+        """At once: `stop` lets those end that have a client, and a relay keeps its connections."""
+        self._postfix("abort")
 
     def _postfix(self, command: str) -> subprocess.CompletedProcess[str]:
         # Its own environment: Postfix takes MAIL_CONFIG from there.
@@ -193,3 +201,79 @@ plain:
         logs = "".join(path.read_text("utf-8", "replace") for path in sorted(self.spool.glob("log-*")))
         assert done.returncode == 0 and "=>" in logs, done.stdout + done.stderr + logs
         return done.stdout + done.stderr + logs
+
+
+class EximServer:
+    """Exim as a server on an address of its own that hands on everything to one host; from Debian's unpacked one."""
+
+    def __init__(self, folder: Path, host: str, port: int, next_host: str, next_port: int) -> None:
+        program = ROOT / "build" / "exim4" / "usr" / "sbin" / "exim4"
+        if not program.exists():
+            pytest.skip("Exim is not unpacked: deploy/install-deps --test")
+        self._address = (host, port)
+        uid = NOBODY if runs_as_root() else os.getuid()
+        spool = folder / "spool"
+        spool.mkdir()
+        config = folder / "exim.conf"
+        config.write_text(f"""
+spool_directory = {spool}
+log_file_path = {folder}/log-%s
+pid_file_path = {folder}/pid
+primary_hostname = fallback.example.net
+local_interfaces = {host}
+daemon_smtp_ports = {port}
+exim_user = exim
+exim_group = exim
+never_users =
+deliver_drop_privilege
+keep_environment =
+host_lookup =
+rfc1413_query_timeout = 0s
+tls_advertise_hosts =
+smtp_accept_max = 100
+acl_smtp_rcpt = accept_all
+begin acl
+accept_all:
+  accept
+begin routers
+on:
+  driver = manualroute
+  route_list = * {next_host}::{next_port} byname
+  self = send
+  transport = on
+begin transports
+on:
+  driver = smtp
+begin retry
+* * F,1h,2s
+""")
+        users, groups = folder / "passwd", folder / "group"
+        users.write_text(f"root:x:0:0::/root:/bin/sh\nexim:x:{uid}:{uid}::/:/bin/false\n"
+                         f"Debian-exim:x:{uid}:{uid}::/:/bin/false\n")
+        groups.write_text(f"root:x:0:\nmail:x:8:\nexim:x:{uid}:\nDebian-exim:x:{uid}:\n")
+        hand_over(folder)
+        self._program = Program("exim", [str(program), "-C", str(config), "-bdf", "-q2s"], folder, env={
+            "PATH": "/usr/bin:/bin", "LD_PRELOAD": "libnss_wrapper.so", "NSS_WRAPPER_PASSWD": str(users),
+            "NSS_WRAPPER_GROUP": str(groups)})
+
+    def start(self) -> EximServer:
+        self._program.start()
+
+        def greets() -> bool:
+            assert self._program.running, self._program.tail()
+            with socket.socket() as probe:
+                return probe.connect_ex(self._address) == 0
+
+        wait_for("Exim listens", greets, 20)
+        return self
+
+    def stop(self) -> None:
+        """With those that serve a client: the daemon would leave them to their kept connections."""
+        if not self._program.running:
+            return
+        pid = self._program.pid
+        serving = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        self._program.stop()
+        for child in serving:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)

@@ -73,6 +73,27 @@ def alone(place: Place, server: Postern, load: Load) -> Figures:
     return figures
 
 
+def alone_through(place: Place, server: Postern, sink: Sink, load: Load) -> Figures:
+    """One client through the relay, beside the same client with the sink alone, before and after."""
+    before = straight(place, sink, load)
+    figures = through(place, server, sink, load)
+    after = straight(place, sink, load)
+    figures["sink_us"] = (before["reply_us"] + after["reply_us"]) / 2
+    return figures
+
+
+def straight(place: Place, sink: Sink, load: Load) -> Figures:
+    """One load into the sink. The client is on the server's core: as through the relay, its peer is on the other."""
+    before = sink.mails()
+    said = json.loads(run(place.programs / "bench_load", "--connect", f"127.0.0.1:{sink.port}", "--tls", "none",
+                          "--from", USER, "--connections", str(load.connections), "--mails", str(load.mails),
+                          "--total", str(load.total), "--size", str(load.size), "--timeout", "300",
+                          prepare=pinned(place.server_cpu), seconds=330))
+    if said["accepted"] != load.total or sink.mails() - before != load.total:
+        raise Failed(f"{load.name}: the sink took {said['accepted']} of {load.total} mails")
+    return {"reply_us": said["reply_us"]["p50"]}
+
+
 def disk_around(place: Place, size: int, batch: int, count: int) -> Iterator[Figures]:
     """The disk before and after something: it is not the same from one minute to the next. The mean of both."""
     before = disk(place, size, batch, count)
