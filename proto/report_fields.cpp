@@ -138,7 +138,7 @@ struct Group {
         } else if (name == "status" && status.empty()) {
             status = enhanced_code_in(value.substr(0, word_limit), "245");
         } else if (name == "diagnostic-code" && diagnostic.empty()) {
-            diagnostic = clean_text(without_type(value));
+            diagnostic = clean_text(squeezed(without_type(value)));
         }
     }
 };

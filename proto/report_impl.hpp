@@ -13,6 +13,9 @@ namespace postern::proto::reports {
 
 [[nodiscard]] std::string_view trimmed(std::string_view text) noexcept;
 
+/// White space between words is one space; words keep their case.
+[[nodiscard]] std::string squeezed(std::string_view text);
+
 /// local@domain with the domain in lower case; empty without a domain or with what is not clean.
 [[nodiscard]] std::string mailbox_text(const Address& address);
 

@@ -150,20 +150,6 @@ std::pair<std::string_view, std::string_view> split_copy(std::string_view text) 
     return {text, {}};
 }
 
-/// White space between words is one space; words keep their case.
-std::string squeezed(std::string_view text) {
-    std::string out;
-    out.reserve(text.size());
-    for (const char c : text) {
-        if (!is_space(c)) {
-            out += c;
-        } else if (!out.ends_with(' ')) {
-            out += ' ';
-        }
-    }
-    return out;
-}
-
 /// Unset: it tells of neither.
 std::optional<ReportAction> told_action(std::string_view lower) {
     bool failed = false;
@@ -359,7 +345,7 @@ bool read_bounce_text(std::string_view text, const ReportHeader& header, const R
         one.rcpt = entry.rcpt;
         one.action = *action;
         one.status = status_in(entry.text, classes_of(*action));
-        one.diagnostic = clean_text(entry.text);
+        one.diagnostic = clean_text(squeezed(entry.text));
         add_recipient(std::move(one), limits, report);
     }
     if (report.recipients.empty()) return false;

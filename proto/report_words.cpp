@@ -49,6 +49,19 @@ std::string_view trimmed(std::string_view text) noexcept {
     return text;
 }
 
+std::string squeezed(std::string_view text) {
+    std::string out;
+    out.reserve(text.size());
+    for (const char c : text) {
+        if (!is_space(c)) {
+            out += c;
+        } else if (!out.ends_with(' ')) {
+            out += ' ';
+        }
+    }
+    return out;
+}
+
 std::string mailbox_text(const Address& address) {
     if (address.domain.empty()) return {};
     std::string text = address.local + "@" + to_lower(address.domain);
