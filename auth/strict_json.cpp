@@ -10,6 +10,8 @@ namespace {
 /// be.
 class StrictReader final : public nlohmann::json_sax<Json> {
   public:
+    explicit StrictReader(const JsonBounds& bounds) : bounds_(bounds) {}
+
     [[nodiscard]] Json take() { return std::move(root_); }
 
     bool null() override { return place(nullptr) != nullptr; }
@@ -38,7 +40,7 @@ class StrictReader final : public nlohmann::json_sax<Json> {
   private:
     /// Null: there are too many.
     Json* place(Json value) {
-        if (++values_ > max_json_values) return nullptr;
+        if (++values_ > bounds_.values) return nullptr;
         Json* to = &root_;
         if (!open_.empty() && open_.back()->is_array()) {
             open_.back()->push_back(nullptr);
@@ -50,7 +52,7 @@ class StrictReader final : public nlohmann::json_sax<Json> {
         return to;
     }
     bool open(Json value) {
-        if (open_.size() >= max_json_depth) return false;
+        if (open_.size() >= bounds_.depth) return false;
         Json* const placed = place(std::move(value));
         if (placed == nullptr) return false;
         open_.push_back(placed);
@@ -61,6 +63,7 @@ class StrictReader final : public nlohmann::json_sax<Json> {
         return true;
     }
 
+    JsonBounds bounds_;
     Json root_;
     Json* member_ = nullptr;
     std::vector<Json*> open_;  ///< Innermost last; none of them grows but the last.
@@ -69,11 +72,15 @@ class StrictReader final : public nlohmann::json_sax<Json> {
 
 }  // namespace
 
-std::optional<Json> parse_strict(std::string_view text) {
-    StrictReader reader;
+std::optional<Json> parse_bounded(std::string_view text, const JsonBounds& bounds) {
+    StrictReader reader(bounds);
     if (!Json::sax_parse(text.begin(), text.end(), &reader)) return std::nullopt;
-    Json out = reader.take();
-    if (!out.is_object()) return std::nullopt;
+    return reader.take();
+}
+
+std::optional<Json> parse_strict(std::string_view text) {
+    std::optional<Json> out = parse_bounded(text, {});
+    if (!out || !out->is_object()) return std::nullopt;
     return out;
 }
 

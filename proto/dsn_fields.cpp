@@ -12,21 +12,6 @@ namespace {
 
 constexpr std::size_t fold_at = 76;
 
-/// RFC 3461 4; what is no xtext stays as it is.
-std::string decode_xtext(std::string_view text) {
-    std::string out;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '+' && i + 2 < text.size() && hex_digit(text[i + 1]) >= 0 &&
-            hex_digit(text[i + 2]) >= 0) {
-            out += static_cast<char>(hex_digit(text[i + 1]) * 16 + hex_digit(text[i + 2]));
-            i += 2;
-        } else {
-            out += text[i];
-        }
-    }
-    return out;
-}
-
 std::uint32_t code_point(std::string_view sequence) noexcept {
     const auto lead = static_cast<unsigned char>(sequence[0]);
     std::uint32_t point = sequence.size() == 2   ? lead & 0x1fU

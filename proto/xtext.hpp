@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace postern::proto {
@@ -15,5 +16,8 @@ namespace postern::proto {
 /// digits that do not name a control octet (a value is handed on: what it decodes to must not hold
 /// line ends). Not empty.
 [[nodiscard]] bool valid_xtext(std::string_view text) noexcept;
+
+/// Undoes xtext; what is none stays as it is.
+[[nodiscard]] std::string decode_xtext(std::string_view text);
 
 }  // namespace postern::proto

@@ -5,6 +5,7 @@
 
 #include "relay/config/formats.hpp"
 #include "relay/config/names.hpp"
+#include "relay/intake/webhook_map.hpp"
 
 namespace postern::relay::config::formats {
 namespace {
@@ -27,18 +28,6 @@ std::optional<IntakeSpeech> speech_of(std::string_view text) {
     if (words == "http") return IntakeSpeech::http;
     if (words == "http tls") return IntakeSpeech::https;
     return std::nullopt;
-}
-
-/// RFC 6901 3
-bool is_pointer(std::string_view text) {
-    if (!text.empty() && text.front() != '/') return false;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const char c = text[i];
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return false;
-        if (c == '~' && (i + 1 == text.size() || (text[i + 1] != '0' && text[i + 1] != '1')))
-            return false;
-    }
-    return true;
 }
 
 }  // namespace
@@ -66,27 +55,33 @@ void IntakeOn::read(Reading& r, const Node& node, const std::string& key, Intake
 
 void Pointers::read(Reading& r, const Node& node, const std::string& key,
                     std::map<std::string, std::string>& out) const {
-    constexpr std::size_t most = 32;
+    constexpr std::size_t most = 64;
     if (node.kind != Node::Kind::table) {
         r.wrong_kind(node, key, "a table like { rcpt = \"/mail/to\" }");
         return;
     }
-    if (node.fields.size() > most) {
-        r.fault(node.where, key, fmt::format("at most {} entries", most));
-        return;
-    }
     std::map<std::string, std::string> made;
-    for (const auto& [name, value] : node.fields) {
+    intake::WebhookMap map;
+    const auto take = [&](const Node& value, const std::string& name) {
         const std::string full = fmt::format("{}.{}", key, name);
         const auto text = text_of(r, value, full, "a JSON pointer like \"/mail/to\"");
-        if (!text) continue;
-        if (!is_pointer(*text)) {
-            r.fault(value.where, full,
-                    fmt::format("{} is no JSON pointer; write one like \"/mail/to\"",
-                                in_quotes(*text)));
-            continue;
+        if (!text) return;
+        if (const std::string wrong = intake::set(map, name, *text); !wrong.empty()) {
+            r.fault(value.where, full, wrong);
+        } else {
+            made.emplace(name, *text);
         }
-        made.emplace(name, *text);
+    };
+    for (const auto& [name, value] : node.fields) {
+        if (name == "kinds" && value.kind == Node::Kind::table) {
+            for (const auto& [said, meant] : value.fields) take(meant, "kinds." + said);
+        } else {
+            take(value, name);
+        }
+    }
+    if (made.size() > most) {
+        r.fault(node.where, key, fmt::format("at most {} entries", most));
+        return;
     }
     out = std::move(made);
 }

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "relay/config/reading.hpp"
+#include "relay/intake/webhook_map.hpp"
 
 namespace postern::relay::config {
 namespace {
@@ -64,6 +65,12 @@ void judge_webhook(const std::string& path, const Webhook& webhook, const KeysGi
         keys.fault(path + ".format",
                    "not set; write \"ses\", \"mailgun\", \"sendgrid\" or \"postmark\", or say in "
                    "map where things stand");
+    }
+    if (has_map && !has_format) {
+        intake::WebhookMap map;
+        for (const auto& [key, value] : webhook.map) (void)intake::set(map, key, value);
+        if (const std::string wrong = intake::validate(map); !wrong.empty() && !webhook.map.empty())
+            keys.fault(path + ".map", wrong);
     }
     if (!keys.given(path + ".secret") && !keys.given(path + ".secret_file")) {
         keys.fault(path + ".secret_file",

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "relay/intake/read_call.hpp"
 #include "relay/serve/server.hpp"
 
 namespace postern::relay {
@@ -26,9 +27,13 @@ void Server::start_intake() {
                               .events = *events_,
                               .config = [this] { return current_.get()->config; },
                               .tls = [this] { return current_.get()->tls; },
-                              .read_call = nullptr,
+                              .read_call = intake::read_call,
                               .pool = offload_,
-                              .count = nullptr},
+                              .count =
+                                  [this](std::string_view kind, std::string_view result) {
+                                      events_->emit(
+                                          event::IntakeTaken{.kind = kind, .result = result});
+                                  }},
         bound_.intake);
     chores_->spawn(intake_->run());
 }
