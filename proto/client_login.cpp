@@ -92,9 +92,17 @@ void ClientSession::Impl::handle_ehlo(const Reply& reply) {
 
 void ClientSession::Impl::after_ehlo() {
     if (settings_.want_starttls && !secure_) {
-        if (!offer_.starttls) return fail(Failed::Kind::no_tls, UpstreamStage::starttls);
-        phase_ = Phase::starttls;
-        return;
+        if (offer_.starttls) {
+            phase_ = Phase::starttls;
+            return;
+        }
+        if (!settings_.starttls_if_offered)
+            return fail(Failed::Kind::no_tls, UpstreamStage::starttls);
+        if (!settings_.username.empty()) {
+            Reply why;
+            why.text = "STARTTLS is not offered, and the login is not sent in clear text";
+            return fail(Failed::Kind::no_tls, UpstreamStage::starttls, std::move(why));
+        }
     }
     phase_ = settings_.username.empty() ? Phase::ready : Phase::auth;
 }

@@ -69,6 +69,9 @@ class ClientSession {
         std::string hostname;
         bool want_starttls =
             false;  ///< Required: an upstream without it is Failed (stage starttls).
+        bool starttls_if_offered =
+            false;  ///< With want_starttls: without it goes on in the clear, unless there is a
+                    ///< login to be said: that is Failed as above.
         bool implicit_tls = false;
         std::string username;  ///< Empty: no AUTH.
         Secret password;
@@ -128,6 +131,7 @@ class ClientSession {
         bool dot_sent = false;                 ///< The message under way is in doubt.
         std::vector<RecipientResult> results;  ///< What was settled before, when not all was; empty
                                                ///< once MessageDone was given.
+        std::string place{};  ///< Where it happened, in words: the caller's, who knows it.
     };
     using Action =
         std::variant<Read, Send, StartTls, SendBody, FinalDot, Ready, MessageDone, Failed>;

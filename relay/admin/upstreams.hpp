@@ -14,7 +14,7 @@ namespace postern::relay::admin {
 struct UpstreamView {
     std::string upstream;
     std::string role;     ///< As it counts now.
-    std::string address;  ///< HOST:PORT
+    std::string address;  ///< As configured: HOST:PORT, mx:DOMAIN, srv:DOMAIN
     std::string breaker;  ///< closed open half_open
     bool paused = false;
     bool promoted = false;

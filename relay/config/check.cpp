@@ -123,7 +123,10 @@ std::vector<Finding> check(const Loaded& loaded, const CheckOptions& options) {
     }
     if (options.offline) return out;
     for (const Upstream& upstream : config.upstream) {
-        if (!canonical_address(upstream.address.host)) check_name(upstream, out);
+        // What MX and SRV lead to is shown by whoever asks for them: `options.upstreams`.
+        if (upstream.address.kind == AddressKind::host && config.dns.resolvers.empty() &&
+            !canonical_address(upstream.address.host))
+            check_name(upstream, out);
     }
     if (options.upstreams) {
         std::ranges::move(options.upstreams(config), std::back_inserter(out));

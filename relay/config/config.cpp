@@ -50,6 +50,19 @@ std::string_view name(WebhookFormat format) noexcept {
     return "own";
 }
 
+std::string Address::place() const {
+    switch (kind) {
+        case AddressKind::srv:
+            return "srv:" + host;
+        case AddressKind::mx:
+            return port == 25 ? "mx:" + host : fmt::format("mx:{}:{}", host, port);
+        case AddressKind::host:
+            break;
+    }
+    return host.contains(':') ? fmt::format("[{}]:{}", host, port)
+                              : fmt::format("{}:{}", host, port);
+}
+
 const std::vector<std::string>& Config::mechanisms_of(const Listen& listen) const {
     static const std::vector<std::string> none;
     if (listen.devices) return none;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -212,14 +213,32 @@ struct Spool {
 
 enum class UpstreamRole : std::uint8_t { primary, fallback, standby };
 [[nodiscard]] std::string_view name(UpstreamRole role) noexcept;
-enum class UpstreamTls : std::uint8_t { verify, none };
+enum class UpstreamTls : std::uint8_t {
+    verify,
+    none,
+    pin,            ///< The key decides alone.
+    opportunistic,  ///< STARTTLS where it is offered, any certificate; a login never in the clear.
+};
 
-/// "smtp.provider.example:587", "192.0.2.1", "[2001:db8::1]:465"
+enum class AddressKind : std::uint8_t {
+    host,
+    mx,   ///< The mail exchangers of a domain (RFC 5321 5.1).
+    srv,  ///< Its submission service (RFC 6186, RFC 8314).
+};
+
+/// "smtp.provider.example:587", "192.0.2.1", "[2001:db8::1]:465"; "mx:example.net",
+/// "mx:a.example:2525", "srv:example.net"
 struct Address {
-    std::string host;  ///< A name, or an IP literal without brackets.
-    std::uint16_t port = 587;
+    std::string host;  ///< A name, or an IP literal without brackets; of mx and srv a domain.
+    std::uint16_t port = 587;  ///< Of srv: none, the records say it.
+    AddressKind kind = AddressKind::host;
+    /// As it can be written.
+    [[nodiscard]] std::string place() const;
     bool operator==(const Address&) const = default;
 };
+
+/// SHA-256 of a key (RFC 7469 2.4).
+using KeyPin = std::array<std::uint8_t, 32>;
 
 struct Upstream {
     std::string name;  ///< Unset: its role, numbered from the second on; always unique.
@@ -229,7 +248,8 @@ struct Upstream {
     /// `none` needs a loopback or private address, or `insecure`: of a literal that is checked at
     /// load, of a name whoever connects checks what it resolved to (may_go_plain).
     UpstreamTls tls = UpstreamTls::verify;
-    std::string ca;  ///< PEM; empty: the system's.
+    std::string ca;           ///< PEM; empty: the system's.
+    std::vector<KeyPin> pin;  ///< Of `tls` pin: at least one.
     bool insecure = false;
     std::string username;  ///< Empty: no login.
     proto::Secret password;

@@ -288,13 +288,14 @@ class Finish {
             return;
         }
         warming(path, u);
+        trust(path, u);
         if (!given(path + ".implicit_tls"))
             u.implicit_tls = u.address.port == 465 && u.tls != UpstreamTls::none;
         if (u.implicit_tls && u.tls == UpstreamTls::none) {
             fault(path + ".implicit_tls", "contradicts tls = \"none\"; keep one of them");
         }
-        if (u.tls == UpstreamTls::none && canonical_address(u.address.host) &&
-            !may_go_plain(u, u.address.host)) {
+        if (u.tls == UpstreamTls::none && u.address.kind == AddressKind::host &&
+            canonical_address(u.address.host) && !may_go_plain(u, u.address.host)) {
             fault(path + ".tls", fmt::format("\"none\" would send mail and login in clear text to "
                                              "{}; use \"verify\", or set insecure = "
                                              "true",
@@ -308,6 +309,37 @@ class Finish {
         if (has_secret && !given(path + ".username")) {
             fault(path + ".username",
                   "not set, but a password is; write the login name, or leave both out");
+        }
+    }
+
+    /// Whom it takes for the upstream.
+    void trust(const std::string& path, const Upstream& u) {
+        if (u.tls == UpstreamTls::pin && !given(path + ".pin")) {
+            fault(path + ".pin",
+                  "not set, but tls is \"pin\"; write the key's hash, like \"sha256//BASE64\", or "
+                  "leave tls out");
+        }
+        if (u.tls == UpstreamTls::pin && given(path + ".pin") && u.pin.empty() &&
+            r_.faults.empty()) {
+            fault(path + ".pin", "the list is empty; write at least one, like \"sha256//BASE64\"");
+        }
+        if (u.tls != UpstreamTls::pin && given(path + ".pin")) {
+            fault(path + ".pin",
+                  "is for tls = \"pin\", and would be without effect; write that, "
+                  "or leave it out");
+        }
+        if ((u.tls == UpstreamTls::pin || u.tls == UpstreamTls::opportunistic) &&
+            given(path + ".ca")) {
+            fault(path + ".ca",
+                  "is for tls = \"verify\": with this tls no authority is asked; "
+                  "leave one of them out");
+        }
+        if (u.tls == UpstreamTls::opportunistic) {
+            bool whole = false;
+            const std::string key = path + ".tls";
+            r_.notice(deepest(key, whole)->where, key,
+                      "\"opportunistic\" believes any certificate, and sends mail in clear text "
+                      "where no STARTTLS is offered; \"verify\" or \"pin\" would not");
         }
     }
 

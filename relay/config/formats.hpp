@@ -119,6 +119,10 @@ struct Resolver {
 struct UpstreamAddress {
     void read(Reading& r, const Node& node, const std::string& key, Address& out) const;
 };
+/// "sha256//BASE64": a key's SHA-256.
+struct Pin {
+    void read(Reading& r, const Node& node, const std::string& key, KeyPin& out) const;
+};
 /// The address that connections come from: an IP literal.
 struct SourceAddress {
     void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;

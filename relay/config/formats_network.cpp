@@ -1,4 +1,4 @@
-// Values that name a place: listeners, networks, resolvers, upstreams, the log.
+// Values that name a place: listeners, networks, resolvers, the log.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -160,29 +160,6 @@ void Resolver::read(Reading& r, const Node& node, const std::string& key, std::s
     out = place->host;
     if (place->port)
         out = fmt::format("{}{}{}:{}", six ? "[" : "", place->host, six ? "]" : "", *place->port);
-}
-
-void UpstreamAddress::read(Reading& r, const Node& node, const std::string& key,
-                           Address& out) const {
-    constexpr std::string_view example =
-        "write one like \"smtp.provider.example:587\" or \"[2001:db8::1]:465\"";
-    const auto text = text_of(r, node, key, "a host and port like \"smtp.provider.example:587\"");
-    if (!text) return;
-    for (const std::string_view later : {"mx:", "srv:"}) {
-        if (text->starts_with(later)) {
-            r.fault(node.where, key,
-                    fmt::format("{} belongs to a later version; {}", in_quotes(later), example));
-            return;
-        }
-    }
-    const auto place = parse_host_port(trimmed(*text));
-    if (!place) {
-        r.fault(node.where, key,
-                fmt::format("{} is no host and port; {}", in_quotes(*text), example));
-        return;
-    }
-    out.host = place->host;
-    out.port = place->port.value_or(587);
 }
 
 void Windows::read(Reading& r, const Node& node, const std::string& key,

@@ -1,10 +1,11 @@
-// What an upstream and a route say beside names and places.
+// What an upstream and a route say: where it is, its key, its replies.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <charconv>
 
 #include "proto/address.hpp"
+#include "proto/base64.hpp"
 #include "relay/config/formats.hpp"
 #include "relay/config/names.hpp"
 
@@ -22,7 +23,73 @@ bool is_enhanced(std::string_view text) {
     return made_of && std::ranges::count(text, '.') == 2 && !text.contains("..");
 }
 
+constexpr std::string_view pin_prefix = "sha256//";
+
 }  // namespace
+
+void UpstreamAddress::read(Reading& r, const Node& node, const std::string& key,
+                           Address& out) const {
+    constexpr std::string_view example =
+        "write one like \"smtp.provider.example:587\" or \"[2001:db8::1]:465\"";
+    constexpr std::string_view domain_example =
+        "write one like \"mx:example.net\", \"mx:example.net:2525\" or \"srv:example.net\"";
+    const auto text = text_of(r, node, key, "a host and port like \"smtp.provider.example:587\"");
+    if (!text) return;
+    std::string_view rest = trimmed(*text);
+    Address address;
+    if (rest.starts_with("mx:")) address = {.host = {}, .port = 25, .kind = AddressKind::mx};
+    if (rest.starts_with("srv:")) address = {.host = {}, .port = 0, .kind = AddressKind::srv};
+    if (address.kind == AddressKind::host) {
+        const auto place = parse_host_port(rest);
+        if (!place) {
+            r.fault(node.where, key,
+                    fmt::format("{} is no host and port; {}", in_quotes(*text), example));
+            return;
+        }
+        out = {.host = place->host, .port = place->port.value_or(587)};
+        return;
+    }
+    rest.remove_prefix(rest.find(':') + 1);
+    // A domain may be written in any script; what stands behind its colon is the port's business.
+    const auto colon = rest.find(':');
+    const std::string ascii =
+        rest.starts_with('[')
+            ? std::string(rest)
+            : proto::normalised_domain(rest.substr(0, colon)) +
+                  (colon == std::string_view::npos ? "" : std::string(rest.substr(colon)));
+    const auto place = parse_host_port(ascii);
+    if (!place || place->literal || rest.starts_with('[')) {
+        r.fault(node.where, key,
+                fmt::format("{} names no domain; {}", in_quotes(*text), domain_example));
+        return;
+    }
+    if (address.kind == AddressKind::srv && place->port) {
+        r.fault(node.where, key,
+                fmt::format("{} has a port, which is for the domain's records to say; {}",
+                            in_quotes(*text), domain_example));
+        return;
+    }
+    address.host = place->host;
+    if (place->port) address.port = *place->port;
+    out = std::move(address);
+}
+
+void Pin::read(Reading& r, const Node& node, const std::string& key, KeyPin& out) const {
+    const auto text = text_of(r, node, key, "a pin like \"sha256//BASE64\"");
+    if (!text) return;
+    const std::string_view pin = trimmed(*text);
+    std::optional<std::string> hash;
+    if (pin.starts_with(pin_prefix)) hash = proto::base64_decode(pin.substr(pin_prefix.size()));
+    if (!hash || hash->size() != out.size()) {
+        r.fault(node.where, key,
+                fmt::format("{} is no pin; write \"sha256//\" and, in base64, the SHA-256 of the "
+                            "server's key: openssl x509 -in CERT -pubkey -noout | openssl pkey "
+                            "-pubin -outform DER | openssl dgst -sha256 -binary | base64",
+                            in_quotes(*text)));
+        return;
+    }
+    std::ranges::transform(*hash, out.begin(), [](char c) { return static_cast<std::uint8_t>(c); });
+}
 
 void SourceAddress::read(Reading& r, const Node& node, const std::string& key,
                          std::string& out) const {

@@ -207,18 +207,20 @@ void describe(V& v, Section<Upstream>) {
           live);
     v.key("address", &Upstream::address, formats::UpstreamAddress{}, live);
     v.key("implicit_tls", &Upstream::implicit_tls, formats::Flag{}, live);
-    v.key(
-        "tls", &Upstream::tls,
-        formats::Choice<UpstreamTls>{{{"verify", UpstreamTls::verify}, {"none", UpstreamTls::none}},
-                                     {"pin", "opportunistic"}},
-        live);
+    v.key("tls", &Upstream::tls,
+          formats::Choice<UpstreamTls>{{{"verify", UpstreamTls::verify},
+                                        {"pin", UpstreamTls::pin},
+                                        {"opportunistic", UpstreamTls::opportunistic},
+                                        {"none", UpstreamTls::none}}},
+          live);
     v.key("ca", &Upstream::ca, formats::Path{}, live);
     v.key("insecure", &Upstream::insecure, formats::Flag{}, live);
     v.key("username", &Upstream::username, formats::Text{}, live);
     v.secret("password", &Upstream::password, &Upstream::password_file, live);
     v.key("concurrency", &Upstream::concurrency, formats::Count{1, 10'000}, live);
     v.key("weight", &Upstream::weight, formats::Count{1, 1000}, live);
-    v.later("pin mechanism oauth");
+    v.key("pin", &Upstream::pin, formats::ListOf{formats::Pin{}, 16}, live);
+    v.later("mechanism oauth");
     v.key("rate", &Upstream::rate, formats::ListOf{formats::Windows{}, 16}, live);
     v.key("messages_per_connection", &Upstream::messages_per_connection,
           formats::Count{1, 1'000'000}, live);

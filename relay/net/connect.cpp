@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <list>
 #include <utility>
 
@@ -38,6 +39,7 @@ class Race : public std::enable_shared_from_this<Race> {
             winner_->set_option(tcp::no_delay(true), ignored);
             co_return Stream(std::move(*winner_));
         }
+        tell_failed();
         co_return finished_ ? last_error_ : error_code(asio::error::timed_out);
     }
 
@@ -57,13 +59,14 @@ class Race : public std::enable_shared_from_this<Race> {
             }
             if (ec) {
                 last_error_ = ec;
+                failed_.push_back(target.address());
                 sockets_.erase(socket);
                 continue;
             }
             ++pending_;
-            socket->async_connect(target, [self = shared_from_this(), socket](error_code result) {
-                self->connected(socket, result);
-            });
+            socket->async_connect(
+                target, [self = shared_from_this(), socket, address = target.address()](
+                            error_code result) { self->connected(socket, address, result); });
             if (next_ < targets_.size()) wait_head_start();
             return;
         }
@@ -77,7 +80,8 @@ class Race : public std::enable_shared_from_this<Race> {
         });
     }
 
-    void connected(std::list<tcp::socket>::iterator socket, error_code ec) {
+    void connected(std::list<tcp::socket>::iterator socket, const asio::ip::address& address,
+                   error_code ec) {
         if (finished_) return;
         --pending_;
         if (!ec) {
@@ -86,9 +90,23 @@ class Race : public std::enable_shared_from_this<Race> {
             return;
         }
         last_error_ = ec;
+        failed_.push_back(address);
         error_code ignored;
         socket->close(ignored);
         start_next();
+    }
+
+    /// Of a time-out: the first that has not answered.
+    void tell_failed() const {
+        if (options_.failed == nullptr || stopped_) return;
+        if (finished_) {
+            if (!failed_.empty()) *options_.failed = failed_.back();
+            return;
+        }
+        const auto silent = std::ranges::find_if(targets_, [&](const tcp::endpoint& one) {
+            return std::ranges::find(failed_, one.address()) == failed_.end();
+        });
+        if (silent != targets_.end()) *options_.failed = silent->address();
     }
 
     void finish() {
@@ -98,6 +116,7 @@ class Race : public std::enable_shared_from_this<Race> {
 
     void stop() {
         if (finished_) return;
+        stopped_ = true;
         last_error_ = asio::error::operation_aborted;
         finish();
     }
@@ -119,7 +138,9 @@ class Race : public std::enable_shared_from_this<Race> {
     std::size_t next_ = 0;
     std::size_t pending_ = 0;
     error_code last_error_ = asio::error::address_family_not_supported;
+    Addresses failed_;
     bool finished_ = false;
+    bool stopped_ = false;
 };
 
 }  // namespace

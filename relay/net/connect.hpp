@@ -26,12 +26,14 @@ struct ConnectOptions {
     std::chrono::steady_clock::time_point deadline;  ///< For all addresses together.
     std::chrono::milliseconds stagger{250};          ///< Head start of each address (RFC 8305 5).
     std::optional<asio::ip::address>
-        source_address;  ///< Addresses of the other family are passed over.
+        source_address{};  ///< Addresses of the other family are passed over.
+    /// Set to the address that the error is about, where it is about one; outlives the connect().
+    std::optional<asio::ip::address>* failed = nullptr;
 };
 
 /// Connects to the first address that answers; each next one is tried as well after `stagger`, or
-/// at once when one has failed. Error: the last address's, or timed_out. The stream has TCP_NODELAY
-/// and no deadline set.
+/// at once when one has failed; those that lose are closed. Error: the last address's, or
+/// timed_out. The stream has TCP_NODELAY and no deadline set.
 [[nodiscard]] awaitable<result<Stream>> connect(asio::io_context& context, Addresses addresses,
                                                 std::uint16_t port, ConnectOptions options);
 

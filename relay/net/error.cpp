@@ -34,6 +34,12 @@ class NetCategory final : public boost::system::error_category {
                 return "not a host name";
             case Error::too_many_lookups:
                 return "too many name lookups under way";
+            case Error::no_record:
+                return "name has no such record";
+            case Error::takes_no_mail:
+                return "the domain says that it takes no mail there";
+            case Error::no_usable_target:
+                return "the domain's records name no host that can be asked for";
         }
         return "unknown error";
     }
@@ -53,6 +59,9 @@ class VerifyCategory final : public boost::system::error_category {
   public:
     [[nodiscard]] const char* name() const noexcept override { return "postern.verify"; }
     [[nodiscard]] std::string message(int value) const override {
+        // Only TlsClient's own check of pins says so.
+        if (value == X509_V_ERR_APPLICATION_VERIFICATION)
+            return "the server's key is none of those pinned";
         return X509_verify_cert_error_string(value);
     }
 };
@@ -72,6 +81,12 @@ const boost::system::error_category& tls_category() noexcept {
 const boost::system::error_category& verify_category() noexcept {
     static const VerifyCategory category;
     return category;
+}
+
+bool names_another(const boost::system::error_code& error) noexcept {
+    return error.category() == verify_category() &&
+           (error.value() == X509_V_ERR_HOSTNAME_MISMATCH ||
+            error.value() == X509_V_ERR_IP_ADDRESS_MISMATCH);
 }
 
 boost::system::error_code make_error_code(Error e) noexcept {

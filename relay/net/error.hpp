@@ -19,6 +19,9 @@ enum class Error {
     dns_failed,        ///< DNS: no usable answer (servers refused, failed or did not answer).
     name_invalid,      ///< Not a host name.
     too_many_lookups,  ///< The bound on lookups under way is reached.
+    no_record,         ///< DNS: no record of the kind that was asked for.
+    takes_no_mail,     ///< DNS: the domain says so (null MX, RFC 7505; SRV of ".").
+    no_usable_target,  ///< DNS: the records name no host that could be asked for.
 };
 
 [[nodiscard]] const boost::system::error_category& error_category() noexcept;
@@ -28,6 +31,8 @@ enum class Error {
 [[nodiscard]] const boost::system::error_category& tls_category() noexcept;
 /// X509_V_ERR codes ("certificate has expired", "hostname mismatch").
 [[nodiscard]] const boost::system::error_category& verify_category() noexcept;
+/// The certificate is good, and names somebody else.
+[[nodiscard]] bool names_another(const boost::system::error_code& error) noexcept;
 
 }  // namespace postern::relay::net
 

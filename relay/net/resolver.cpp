@@ -58,29 +58,51 @@ void Resolver::clear_cache() noexcept {
 }
 
 awaitable<result<Addresses>> Resolver::resolve(std::string name) {
+    const auto until = State::clock::now() + state_->options.deadline;
+    auto answer = co_await ask(Question::address, std::move(name), until);
+    if (!answer) co_return answer.error();
+    co_return std::move(answer->records.addresses);
+}
+
+awaitable<result<Answer>> Resolver::ask(Question question, std::string name,
+                                        std::chrono::steady_clock::time_point until) {
+    using clock = State::clock;
     const auto state = state_;
-    if (const auto address = literal(name)) co_return Addresses{*address};
+    if (question == Question::address) {
+        if (const auto address = literal(name))
+            co_return Answer{
+                .records = {.addresses = {*address}, .exchangers = {}, .services = {}}};
+    }
     if (!plausible(name)) co_return error_code(Error::name_invalid);
-    const std::string key = lower(std::move(name));
-    if (const auto* known = state->find_cached(key)) {
+    const Asked asked{.question = question, .name = lower(std::move(name))};
+    const std::string key = asked.key();
+    if (const auto* known = state->cache.fresh(key, clock::now())) {
         if (known->error) co_return known->error;
-        co_return known->addresses;
+        co_return Answer{.records = known->value, .stale = known->stale};
     }
-    const auto query = state->start(key);
-    if (!query) co_return error_code(Error::too_many_lookups);
-    if (!query->done) {
-        asio::steady_timer ended(co_await asio::this_coro::executor, state->options.deadline);
-        const auto where = query->waiters.insert(query->waiters.end(), &ended);
-        struct Out {
-            Lookup& lookup;
-            std::list<asio::steady_timer*>::iterator where;
-            ~Out() { lookup.waiters.erase(where); }
-        } out{*query, where};
-        co_await ended.async_wait(as_value);
-        if (!query->done) co_return error_code(asio::error::timed_out);
+    const auto query = state->start(asked);
+    error_code error = Error::too_many_lookups;
+    if (query) {
+        if (!query->done) {
+            until = std::min(until, clock::now() + state->options.deadline);
+            if (state->cache.last_good(key, clock::now()) != nullptr)
+                until = std::min(until, clock::now() + state->options.patience);
+            asio::steady_timer ended(co_await asio::this_coro::executor, until);
+            const auto where = query->waiters.insert(query->waiters.end(), &ended);
+            struct Out {
+                Lookup& lookup;
+                std::list<asio::steady_timer*>::iterator where;
+                ~Out() { lookup.waiters.erase(where); }
+            } out{*query, where};
+            co_await ended.async_wait(as_value);
+        }
+        if (query->done && !query->error) co_return Answer{.records = query->records};
+        error = query->done ? query->error : error_code(asio::error::timed_out);
     }
-    if (query->error) co_return query->error;
-    co_return query->addresses;
+    // What the servers deny is no longer there; what they cannot say now may still hold.
+    const auto* last = state->cache.last_good(key, clock::now());
+    if (last == nullptr || error == asio::error::operation_aborted) co_return error;
+    co_return Answer{.records = last->value, .stale = true};
 }
 
 }  // namespace postern::relay::net

@@ -21,14 +21,14 @@ void init_library() {
     std::call_once(once, [] { ares_library_init(ARES_LIB_INIT_ALL); });
 }
 
-error_code error_of(int status) {
+error_code error_of(int status, Question question) {
     switch (status) {
         case ARES_SUCCESS:
             return {};
         case ARES_ENOTFOUND:
             return Error::name_not_found;
         case ARES_ENODATA:
-            return Error::no_address;
+            return question == Question::address ? Error::no_address : Error::no_record;
         case ARES_EBADNAME:
             return Error::name_invalid;
         case ARES_ETIMEOUT:
@@ -72,10 +72,28 @@ Addresses in_turn(const Addresses& found) {
 
 constexpr std::size_t addresses_limit = 32;  // against an answer that names hundreds
 
+constexpr int class_internet = 1;
+
+int type_of(Question question) {
+    return question == Question::mx ? 15 : 33;
+}
+
+TtlBounds bounds_of(const ResolverOptions& options) {
+    return {.min_ttl = options.min_ttl,
+            .max_ttl = std::max(options.max_ttl, options.min_ttl),
+            .negative_ttl = options.negative_ttl,
+            .keep = options.keep,
+            .entries = options.cache_entries};
+}
+
 }  // namespace
 
+std::string Asked::key() const {
+    return std::string(net::name(question)) + ' ' + name;
+}
+
 Resolver::State::State(asio::io_context& where, ResolverOptions with)
-    : options(std::move(with)), context_(where), timer_(where) {}
+    : options(std::move(with)), cache(bounds_of(options)), context_(where), timer_(where) {}
 
 Resolver::State::~State() {
     close();
@@ -110,78 +128,94 @@ void Resolver::State::close() noexcept {
     ares_destroy(std::exchange(channel_, nullptr));  // ends lookups and lets go of sockets
 }
 
-const Resolver::State::Cached* Resolver::State::find_cached(const std::string& name) {
-    const auto at = cache.find(name);
-    if (at == cache.end()) return nullptr;
-    if (at->second.until > clock::now()) return &at->second;
-    cache.erase(at);
-    return nullptr;
-}
-
-std::shared_ptr<Lookup> Resolver::State::start(const std::string& name) {
-    if (const auto at = lookups_.find(name); at != lookups_.end()) return at->second;
+std::shared_ptr<Lookup> Resolver::State::start(const Asked& asked) {
+    const std::string key = asked.key();
+    if (const auto at = lookups_.find(key); at != lookups_.end()) return at->second;
     if (lookups_.size() >= options.lookups) return nullptr;
     auto lookup = std::make_shared<Lookup>();
     lookup->owner = this;
-    lookup->name = name;
+    lookup->asked = asked;
     if (channel_ == nullptr) {
         lookup->done = true;
         lookup->error = Error::dns_failed;
         return lookup;
     }
-    lookups_.emplace(name, lookup);
-    ares_addrinfo_hints hints{};
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = ARES_AI_NOSORT;
-    ares_getaddrinfo(channel_, name.c_str(), nullptr, &hints, &State::answered, lookup.get());
+    lookups_.emplace(key, lookup);
+    if (asked.question == Question::address) {
+        ares_addrinfo_hints hints{};
+        hints.ai_family = AF_UNSPEC;
+        hints.ai_socktype = SOCK_STREAM;
+        hints.ai_flags = ARES_AI_NOSORT;
+        ares_getaddrinfo(channel_, asked.name.c_str(), nullptr, &hints, &State::addresses_came,
+                         lookup.get());
+    } else {
+        ares_query(channel_, asked.name.c_str(), class_internet, type_of(asked.question),
+                   &State::records_came, lookup.get());
+    }
     set_timer();
     return lookup;
 }
 
-void Resolver::State::answered(void* argument, int status, int, ares_addrinfo* answer) {
-    auto* lookup = static_cast<Lookup*>(argument);
+void Resolver::State::addresses_came(void* argument, int status, int, ares_addrinfo* answer) {
+    auto& lookup = *static_cast<Lookup*>(argument);
     struct Free {
         void operator()(ares_addrinfo* info) const noexcept { ares_freeaddrinfo(info); }
     };
     const std::unique_ptr<ares_addrinfo, Free> owned(answer);
-    lookup->owner->finish(*lookup, status, answer);
-}
-
-void Resolver::State::finish(Lookup& lookup, int status, const ares_addrinfo* answer) {
-    const auto at = lookups_.find(lookup.name);
-    const auto keep = at != lookups_.end() ? at->second : nullptr;
-    if (at != lookups_.end()) lookups_.erase(at);
-    lookup.done = true;
-    lookup.error = error_of(status);
-    auto ttl = options.max_ttl;
+    auto ttl = lookup.owner->options.max_ttl;
+    Addresses found;
     for (const ares_addrinfo_node* node = answer != nullptr ? answer->nodes : nullptr;
          node != nullptr; node = node->ai_next) {
         const auto address = address_of(*node);
-        if (!address || lookup.addresses.size() >= addresses_limit) continue;
-        if (std::find(lookup.addresses.begin(), lookup.addresses.end(), *address) ==
-            lookup.addresses.end()) {
-            lookup.addresses.push_back(*address);
-        }
+        if (!address || found.size() >= addresses_limit) continue;
+        if (std::find(found.begin(), found.end(), *address) == found.end())
+            found.push_back(*address);
         ttl = std::min(ttl, std::chrono::seconds(std::max(node->ai_ttl, 0)));
     }
-    lookup.addresses = in_turn(lookup.addresses);
-    if (!lookup.error && lookup.addresses.empty()) lookup.error = Error::no_address;
-    if (!lookup.error) {
-        remember(lookup, std::max(ttl, options.min_ttl));
-    } else if (lookup.error == Error::name_not_found || lookup.error == Error::no_address) {
-        remember(lookup, options.negative_ttl);
-    }
-    for (asio::steady_timer* waiter : lookup.waiters) waiter->cancel();
+    lookup.records.addresses = in_turn(found);
+    error_code error = error_of(status, Question::address);
+    if (!error && found.empty()) error = Error::no_address;
+    lookup.owner->finish(lookup, error, ttl);
 }
 
-void Resolver::State::remember(const Lookup& lookup, std::chrono::seconds ttl) {
-    const auto now = clock::now();
-    if (cache.size() >= options.cache_entries) {
-        std::erase_if(cache, [now](const auto& entry) { return entry.second.until <= now; });
-        if (cache.size() >= options.cache_entries) cache.erase(cache.begin());
+void Resolver::State::records_came(void* argument, int status, int, unsigned char* answer,
+                                   int size) {
+    auto& lookup = *static_cast<Lookup*>(argument);
+    const Question question = lookup.asked.question;
+    error_code error = error_of(status, question);
+    std::chrono::seconds ttl{0};
+    if (!error) {
+        const std::string_view message(reinterpret_cast<const char*>(answer),
+                                       static_cast<std::size_t>(std::max(size, 0)));
+        auto parsed = parse_answer(message, question, lookup.asked.name);
+        if (parsed) {
+            ttl = parsed->ttl;
+            lookup.records.exchangers = std::move(parsed->exchangers);
+            lookup.records.services = std::move(parsed->services);
+        } else {
+            error = parsed.error();
+        }
     }
-    cache.insert_or_assign(lookup.name, Cached{lookup.error, lookup.addresses, now + ttl});
+    lookup.owner->finish(lookup, error, ttl);
+}
+
+void Resolver::State::finish(Lookup& lookup, error_code error, std::chrono::seconds ttl) {
+    const std::string key = lookup.asked.key();
+    const auto at = lookups_.find(key);
+    const auto keep = at != lookups_.end() ? at->second : nullptr;
+    if (at != lookups_.end()) lookups_.erase(at);
+    lookup.done = true;
+    lookup.error = error;
+    const auto now = clock::now();
+    if (!error) {
+        cache.answer(key, lookup.records, ttl, now);
+    } else if (error == Error::name_not_found || error == Error::no_address ||
+               error == Error::no_record) {
+        cache.none(key, error, now);
+    } else if (error != asio::error::operation_aborted) {
+        cache.failed(key, now);
+    }
+    for (asio::steady_timer* waiter : lookup.waiters) waiter->cancel();
 }
 
 void Resolver::State::socket_changed(void* argument, ares_socket_t number, int readable,

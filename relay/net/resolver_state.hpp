@@ -13,16 +13,23 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 
 #include "relay/net/resolver.hpp"
+#include "relay/net/ttl_cache.hpp"
 
 namespace postern::relay::net {
+
+struct Asked {
+    Question question = Question::address;
+    std::string name;  ///< Lower case.
+    [[nodiscard]] std::string key() const;
+};
 
 /// A question under way, with those who wait for its answer.
 struct Lookup {
     Resolver::State* owner = nullptr;
-    std::string name;
+    Asked asked;
     bool done = false;
     error_code error;
-    Addresses addresses;
+    Records records;
     std::list<asio::steady_timer*> waiters;
 };
 
@@ -31,12 +38,6 @@ class Resolver::State : public std::enable_shared_from_this<State> {
   public:
     using clock = std::chrono::steady_clock;
 
-    struct Cached {
-        error_code error;
-        Addresses addresses;
-        clock::time_point until;
-    };
-
     State(asio::io_context& where, ResolverOptions with);
     State(const State&) = delete;
     State& operator=(const State&) = delete;
@@ -44,12 +45,11 @@ class Resolver::State : public std::enable_shared_from_this<State> {
 
     void open();
     void close() noexcept;
-    [[nodiscard]] const Cached* find_cached(const std::string& name);
-    /// The lookup of `name`, new or joined; null when there are too many.
-    [[nodiscard]] std::shared_ptr<Lookup> start(const std::string& name);
+    /// The lookup, new or joined; null when there are too many.
+    [[nodiscard]] std::shared_ptr<Lookup> start(const Asked& asked);
 
     ResolverOptions options;
-    std::unordered_map<std::string, Cached> cache;
+    TtlCache<Records> cache;
 
   private:
     struct Socket {
@@ -62,12 +62,13 @@ class Resolver::State : public std::enable_shared_from_this<State> {
     };
 
     static void socket_changed(void* self, ares_socket_t number, int readable, int writable);
-    static void answered(void* lookup, int status, int timeouts, ares_addrinfo* answer);
+    static void addresses_came(void* lookup, int status, int timeouts, ares_addrinfo* answer);
+    static void records_came(void* lookup, int status, int timeouts, unsigned char* answer,
+                             int size);
     void watch(ares_socket_t number, const std::shared_ptr<Socket>& socket);
     void on_ready(ares_socket_t number, const std::weak_ptr<Socket>& socket, bool reading);
     void set_timer();
-    void finish(Lookup& lookup, int status, const ares_addrinfo* answer);
-    void remember(const Lookup& lookup, std::chrono::seconds ttl);
+    void finish(Lookup& lookup, error_code error, std::chrono::seconds ttl);
 
     asio::io_context& context_;
     asio::steady_timer timer_;

@@ -128,10 +128,10 @@ awaitable<error_code> Stream::start_tls_server(TlsServerPtr tls, TlsStart start,
 }
 
 awaitable<error_code> Stream::start_tls_client(TlsClientPtr tls, std::string host, TlsStart start,
-                                               std::string peer) {
+                                               std::string peer, std::vector<std::string> also) {
     const auto state = state_;
     const std::string& key = peer.empty() ? host : peer;
-    if (const error_code ec = state->attach(tls->new_session(host, key), tls)) co_return ec;
+    if (const error_code ec = state->attach(tls->new_session(host, key, also), tls)) co_return ec;
     SSL_set_connect_state(state->ssl.get());
     co_return co_await state->handshake(start);
 }

@@ -86,9 +86,12 @@ class Stream {
     [[nodiscard]] bool handshakes_crowd() const noexcept;
 
     /// `host`: the name or literal to verify and to send as SNI; `peer`: the key under which
-    /// sessions are resumed (empty: host).
+    /// sessions are resumed (empty: host); `also`: other names that will do.
     [[nodiscard]] awaitable<error_code> start_tls_client(TlsClientPtr tls, std::string host,
-                                                         TlsStart start, std::string peer = {});
+                                                         TlsStart start, std::string peer = {},
+                                                         std::vector<std::string> also = {});
+    /// "sha256//...": the server's key, where no pin fitted it and the handshake failed.
+    [[nodiscard]] std::string refused_key() const;
 
     /// Orderly end: close_notify, FIN, then up to one second for the peer's FIN so that the last
     /// reply is not lost to a reset. Closes. Ignores the deadline.

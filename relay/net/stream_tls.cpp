@@ -221,6 +221,10 @@ TlsInfo Stream::tls_info() const {
     return info;
 }
 
+std::string Stream::refused_key() const {
+    return state_->ssl ? TlsClient::refused_key(state_->ssl.get()) : std::string();
+}
+
 std::optional<std::string> Stream::channel_binding_exporter() const {
     if (!is_tls() || SSL_version(state_->ssl.get()) != TLS1_3_VERSION) return std::nullopt;
     constexpr std::string_view label = "EXPORTER-Channel-Binding";

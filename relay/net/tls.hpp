@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -84,11 +85,18 @@ using TlsServerPtr = std::shared_ptr<const TlsServer>;
 enum class PeerCheck : std::uint8_t {
     verify,  ///< Chain and name (for an address literal its iPAddress names).
     none,    ///< Encrypted, not authenticated. The caller says where that is allowed.
+    pin,     ///< The key alone, whatever chain, name and dates say.
 };
+
+/// SHA-256 of a SubjectPublicKeyInfo in DER (RFC 7469 2.4).
+using KeyPin = std::array<std::uint8_t, 32>;
+/// "sha256//BASE64"
+[[nodiscard]] std::string text_of(const KeyPin& pin);
 
 struct TlsClientOptions {
     PeerCheck check = PeerCheck::verify;
-    std::optional<std::string> ca_file;  ///< PEM; unset: the system's.
+    std::optional<std::string> ca_file{};  ///< PEM; unset: the system's. For `verify`.
+    std::vector<KeyPin> pins{};            ///< For `pin`: the key is one of these.
 };
 
 /// The client side of TLS: verifies, sends SNI, resumes sessions with a peer it met before. Shared
@@ -102,9 +110,14 @@ class TlsClient {
     TlsClient& operator=(const TlsClient&) = delete;
     ~TlsClient();
 
-    /// `host`: the name or address literal that the certificate must carry. `peer`: whom to resume
-    /// with, usually "host:port".
-    [[nodiscard]] SslPtr new_session(const std::string& host, const std::string& peer) const;
+    /// `host`: the name or address literal that the certificate must carry, and that is sent as
+    /// SNI; `also`: names that will do as well. `peer`: whom to resume with, usually "host:port",
+    /// always with the same names.
+    [[nodiscard]] SslPtr new_session(const std::string& host, const std::string& peer,
+                                     std::span<const std::string> also = {}) const;
+
+    /// The key that a server has shown where none of the pins fitted it; else empty.
+    [[nodiscard]] static std::string refused_key(const SSL* ssl);
 
   private:
     struct State;

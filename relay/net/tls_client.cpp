@@ -1,11 +1,14 @@
 #include <openssl/err.h>
+#include <openssl/sha.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
 #include <boost/asio/ip/address.hpp>
 
+#include "proto/base64.hpp"
 #include "relay/net/tls_files.hpp"
 
 namespace postern::relay::net {
@@ -29,6 +32,26 @@ int peer_index() {
     return index;
 }
 
+/// Where an SSL keeps the key that was refused.
+int refused_index() {
+    static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, &free_peer);
+    return index;
+}
+
+std::optional<KeyPin> key_of(const X509* certificate) {
+    unsigned char* der = nullptr;
+    const int size =
+        certificate != nullptr ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der) : -1;
+    struct Free {
+        void operator()(unsigned char* octets) const noexcept { OPENSSL_free(octets); }
+    };
+    const std::unique_ptr<unsigned char, Free> owned(der);
+    if (size <= 0) return std::nullopt;
+    KeyPin out{};
+    SHA256(der, static_cast<std::size_t>(size), out.data());
+    return out;
+}
+
 int own_index() {
     static const int index = SSL_CTX_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
     return index;
@@ -38,12 +61,33 @@ int own_index() {
 
 struct TlsClient::State {
     PeerCheck check = PeerCheck::verify;
+    std::vector<KeyPin> pins;
     SslContextPtr context;
     std::mutex mutex;
     std::map<std::string, SessionPtr, std::less<>> sessions;
 
     static int keep(SSL* ssl, SSL_SESSION* session);
+    static int check_key(X509_STORE_CTX* chain, void* self);
 };
+
+/// In place of OpenSSL's own verification. Only the server's own certificate counts: whatever else
+/// it sends anybody may send.
+int TlsClient::State::check_key(X509_STORE_CTX* chain, void* argument) {
+    const auto* self = static_cast<const State*>(argument);
+    const auto key = key_of(X509_STORE_CTX_get0_cert(chain));
+    if (key && std::ranges::find(self->pins, *key) != self->pins.end()) {
+        X509_STORE_CTX_set_error(chain, X509_V_OK);
+        return 1;
+    }
+    X509_STORE_CTX_set_error(chain, X509_V_ERR_APPLICATION_VERIFICATION);
+    auto* ssl =
+        static_cast<SSL*>(X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx()));
+    if (ssl != nullptr && key && SSL_get_ex_data(ssl, refused_index()) == nullptr) {
+        auto text = std::make_unique<std::string>(text_of(*key));
+        if (SSL_set_ex_data(ssl, refused_index(), text.get()) == 1) (void)text.release();
+    }
+    return 0;
+}
 
 int TlsClient::State::keep(SSL* ssl, SSL_SESSION* session) {
     auto* self = static_cast<State*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), own_index()));
@@ -77,6 +121,11 @@ result<std::shared_ptr<const TlsClient>, TlsFault> TlsClient::make(
             return TlsFault{"", "the system's certificate store: " + take_tls_reason()};
         }
     }
+    if (options.check == PeerCheck::pin) {
+        state->pins = options.pins;
+        SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+        SSL_CTX_set_cert_verify_callback(context, &State::check_key, state.get());
+    }
     SSL_CTX_set_ex_data(context, own_index(), state.get());
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(context, &State::keep);
@@ -87,7 +136,17 @@ result<std::shared_ptr<const TlsClient>, TlsFault> TlsClient::make(
 TlsClient::TlsClient(std::unique_ptr<State> state) : state_(std::move(state)) {}
 TlsClient::~TlsClient() = default;
 
-SslPtr TlsClient::new_session(const std::string& host, const std::string& peer) const {
+std::string text_of(const KeyPin& pin) {
+    return "sha256//" + proto::base64_encode(std::string(pin.begin(), pin.end()));
+}
+
+std::string TlsClient::refused_key(const SSL* ssl) {
+    const auto* text = static_cast<const std::string*>(SSL_get_ex_data(ssl, refused_index()));
+    return text != nullptr ? *text : std::string();
+}
+
+SslPtr TlsClient::new_session(const std::string& host, const std::string& peer,
+                              std::span<const std::string> also) const {
     ERR_clear_error();
     SslPtr ssl(SSL_new(state_->context.get()));
     if (!ssl) return ssl;
@@ -105,6 +164,10 @@ SslPtr TlsClient::new_session(const std::string& host, const std::string& peer) 
                 (not_literal
                      ? X509_VERIFY_PARAM_set1_host(parameters, host.data(), host.size()) == 1
                      : X509_VERIFY_PARAM_set1_ip_asc(parameters, literal.to_string().c_str()) == 1);
+        for (const std::string& name : also) {
+            ready = ready && not_literal && !name.empty() &&
+                    X509_VERIFY_PARAM_add1_host(parameters, name.data(), name.size()) == 1;
+        }
     }
     auto owned = std::make_unique<std::string>(peer);
     if (ready && SSL_set_ex_data(ssl.get(), peer_index(), owned.get()) == 1) {

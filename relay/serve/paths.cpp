@@ -5,11 +5,22 @@
 
 namespace postern::relay {
 
+net::TlsClientOptions tls_options(const config::Upstream& upstream) {
+    net::TlsClientOptions out;
+    if (!upstream.ca.empty()) out.ca_file = upstream.ca;
+    if (upstream.tls == config::UpstreamTls::opportunistic) out.check = net::PeerCheck::none;
+    if (upstream.tls == config::UpstreamTls::pin) {
+        out.check = net::PeerCheck::pin;
+        out.pins = upstream.pin;
+    }
+    return out;
+}
+
 namespace {
 
 bool same_upstream(const config::Upstream& a, const config::Upstream& b) {
     return a.name == b.name && a.role == b.role && a.address == b.address &&
-           a.implicit_tls == b.implicit_tls && a.tls == b.tls && a.ca == b.ca &&
+           a.implicit_tls == b.implicit_tls && a.tls == b.tls && a.ca == b.ca && a.pin == b.pin &&
            a.insecure == b.insecure && a.username == b.username &&
            a.password.reveal() == b.password.reveal() && a.concurrency == b.concurrency &&
            a.weight == b.weight && a.rate == b.rate &&
@@ -37,9 +48,7 @@ boost::system::result<PathPtr, std::string> make_path(const config::Upstream& up
                           .memory = before ? before->settings().memory : nullptr,
                           .traffic = traffic};
     if (upstream.tls != config::UpstreamTls::none) {
-        net::TlsClientOptions options;
-        if (!upstream.ca.empty()) options.ca_file = upstream.ca;
-        auto tls = net::TlsClient::make(options);
+        auto tls = net::TlsClient::make(tls_options(upstream));
         if (!tls) return tls.error().file + ": " + tls.error().what;
         settings.tls = *tls;
     }

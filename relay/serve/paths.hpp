@@ -4,9 +4,13 @@
 
 #include <boost/system/result.hpp>
 
+#include "relay/net/tls.hpp"
 #include "relay/serve/snapshot.hpp"
 
 namespace postern::relay {
+
+/// Whom an upstream's TLS believes. Of tls = "none" there is none to make.
+[[nodiscard]] net::TlsClientOptions tls_options(const config::Upstream& upstream);
 
 /// The paths of a configuration and its routes. What did not change since `parts.before` is taken
 /// over whole; what did keeps what is known of it by its name. Error: as make_snapshot().

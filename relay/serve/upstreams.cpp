@@ -14,12 +14,6 @@ namespace {
 
 using clock = std::chrono::steady_clock;
 
-std::string place_of(const config::Address& address) {
-    const bool six = address.host.find(':') != std::string::npos;
-    return six ? fmt::format("[{}]:{}", address.host, address.port)
-               : fmt::format("{}:{}", address.host, address.port);
-}
-
 admin::UpstreamView view_of(Path& path) {
     const auto steady = clock::now();
     const auto wall = std::chrono::system_clock::now();
@@ -28,7 +22,7 @@ admin::UpstreamView view_of(Path& path) {
     const Traffic::Today today = path.traffic().today(path.name(), wall);
     admin::UpstreamView out{.upstream = path.name(),
                             .role = std::string(config::name(path.role(steady))),
-                            .address = place_of(path.settings().upstream.address),
+                            .address = path.settings().upstream.address.place(),
                             .breaker = std::string(name(seen.breaker)),
                             .paused = control.paused(steady),
                             .promoted = control.promoted(steady),

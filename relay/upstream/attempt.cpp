@@ -4,7 +4,9 @@
 
 namespace postern::relay {
 
-std::string describe(const proto::ClientSession::Failed& failed) {
+namespace {
+
+std::string what_happened(const proto::ClientSession::Failed& failed) {
     using Kind = proto::ClientSession::Failed::Kind;
     if (failed.reply.code != 0) return std::to_string(failed.reply.code) + " " + failed.reply.text;
     switch (failed.kind) {
@@ -15,13 +17,20 @@ std::string describe(const proto::ClientSession::Failed& failed) {
         case Kind::eof:
             return failed.reply.text.empty() ? "connection closed" : failed.reply.text;
         case Kind::timeout:
-            return "no answer in time";
+            return failed.reply.text.empty() ? "no answer in time" : failed.reply.text;
         case Kind::no_tls:
-            return "STARTTLS is not offered";
+            return failed.reply.text.empty() ? "STARTTLS is not offered" : failed.reply.text;
         case Kind::no_auth:
             return "no AUTH mechanism that both know";
     }
     return "?";
+}
+
+}  // namespace
+
+std::string describe(const proto::ClientSession::Failed& failed) {
+    return failed.place.empty() ? what_happened(failed)
+                                : failed.place + ": " + what_happened(failed);
 }
 
 awaitable<bool> Attempt::wait_until(SteadyTime deadline) {

@@ -30,7 +30,7 @@ struct Outgoing {
     [[nodiscard]] PathSet::Needs needs() const { return needs_of(*envelope, size); }
 };
 
-/// Why an upstream session ended, in words: its reply, or what was met instead.
+/// Why an upstream session ended, in words: where, and its reply, or what was met instead.
 [[nodiscard]] std::string describe(const proto::ClientSession::Failed& failed);
 
 /// How one try to hand a message to one path ended.

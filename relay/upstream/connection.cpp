@@ -29,11 +29,12 @@ constexpr std::uint64_t together = 64U * 1024U;
 /// So much of a larger body is stuffed and written at a time.
 constexpr std::size_t window = std::size_t{64} * 1024;
 
-ClientSession::Settings machine_settings(const PathSettings& path) {
+ClientSession::Settings machine_settings(const PathSettings& path, const Target& target) {
     ClientSession::Settings out;
     out.hostname = path.hostname;
-    out.implicit_tls = path.upstream.implicit_tls;
-    out.want_starttls = path.tls != nullptr && !path.upstream.implicit_tls;
+    out.implicit_tls = target.implicit_tls;
+    out.want_starttls = path.tls != nullptr && !target.implicit_tls;
+    out.starttls_if_offered = path.upstream.tls == config::UpstreamTls::opportunistic;
     out.username = path.upstream.username;
     out.password = path.upstream.password;
     return out;
@@ -45,13 +46,12 @@ bool early(UpstreamStage stage) {
            stage == UpstreamStage::noop;
 }
 
-ClientSession::Failed transport_failure(UpstreamStage stage, const error_code& error) {
-    ClientSession::Failed out;
-    out.stage = stage;
-    out.kind = error == asio::error::timed_out ? ClientSession::Failed::Kind::timeout
-                                               : ClientSession::Failed::Kind::eof;
-    out.reply.text = error.message();
-    return out;
+/// Whether the next of several targets may do better: this one was not reached, is not the one
+/// meant, or sends us away before anything was said.
+bool worth_another(const ClientSession::Failed& failed) {
+    using Kind = ClientSession::Failed::Kind;
+    return failed.stage == UpstreamStage::connect || failed.stage == UpstreamStage::tls ||
+           (failed.stage == UpstreamStage::greeting && failed.kind != Kind::timeout);
 }
 
 }  // namespace
@@ -60,25 +60,57 @@ Connection::Connection(PathPtr path, Path::Slot slot, event::Stream& events)
     : path_(std::move(path)),
       slot_(std::move(slot)),
       events_(events),
-      machine_(machine_settings(path_->settings())) {}
+      machine_(machine_settings(path_->settings(), target_)) {}
+
+std::string Connection::place() const {
+    return place_of(target_, address_);
+}
+
+Connection::Failed Connection::at_this_place(Failed failed) const {
+    failed.place = place();
+    return failed;
+}
+
+Connection::Failed Connection::transport_failure(UpstreamStage stage,
+                                                 const error_code& error) const {
+    const config::Upstream& upstream = path_->settings().upstream;
+    Failed out;
+    out.stage = stage;
+    out.kind = error == asio::error::timed_out ? Failed::Kind::timeout : Failed::Kind::eof;
+    out.reply.text = error.message();
+    out.place = place();
+    if (error == asio::error::access_denied && stage == UpstreamStage::connect)
+        out.reply.text = "tls = \"none\" goes to loopback and private networks only";
+    if (error == asio::error::address_family_not_supported && !upstream.source_address.empty())
+        out.reply.text =
+            "has no address of the family of source_address " + upstream.source_address;
+    if (stage != UpstreamStage::tls) return out;
+    const auto names = accepted_names(upstream.address, target_);
+    if (net::names_another(error) && std::ranges::find(names, target_.host) == names.end()) {
+        out.reply.text += fmt::format(
+            "; found by DNS, it must name {}: to trust {} itself, write address = \"{}:{}\", or "
+            "pin "
+            "its key",
+            names.front(), target_.host, target_.host, target_.port);
+    }
+    if (const std::string key = stream_ ? stream_->refused_key() : ""; !key.empty())
+        out.reply.text += "; it is " + key;
+    return out;
+}
 
 awaitable<error_code> Connection::open_stream(asio::io_context& context, net::Resolver& resolver,
                                               SteadyTime deadline) {
     const config::Upstream& upstream = path_->settings().upstream;
-    const auto started = clock::now();
-    auto addresses = co_await resolver.resolve(upstream.address.host);
-    events_.emit(
-        event::Lookup{.kind = "address",
-                      .name = upstream.address.host,
-                      .result = addresses ? "ok" : addresses.error().message(),
-                      .seconds = std::chrono::duration<double>(clock::now() - started).count()});
-    if (!addresses) co_return addresses.error();
+    auto records =
+        co_await look_up(resolver, net::Question::address, target_.host, events_, deadline);
+    if (!records) co_return records.error();
+    net::Addresses addresses = std::move(records->addresses);
     if (path_->settings().tls == nullptr) {
         // A name may resolve to an address that is not ours to speak to in the clear.
-        std::erase_if(*addresses, [&](const asio::ip::address& address) {
+        std::erase_if(addresses, [&](const asio::ip::address& address) {
             return !config::may_go_plain(upstream, address.to_string());
         });
-        if (addresses->empty()) co_return error_code(asio::error::access_denied);
+        if (addresses.empty()) co_return error_code(asio::error::access_denied);
     }
     if (closed_) co_return error_code(asio::error::operation_aborted);
     net::ConnectOptions options;
@@ -86,37 +118,77 @@ awaitable<error_code> Connection::open_stream(asio::io_context& context, net::Re
     if (!upstream.source_address.empty())
         options.source_address = asio::ip::make_address(upstream.source_address);
     options.stop = &connecting_;
-    auto stream =
-        co_await net::connect(context, std::move(*addresses), upstream.address.port, options);
-    if (!stream) co_return stream.error();
+    std::optional<asio::ip::address> failed;
+    options.failed = &failed;
+    auto stream = co_await net::connect(context, std::move(addresses), target_.port, options);
+    if (!stream) {
+        if (failed) address_ = failed->to_string();
+        co_return stream.error();
+    }
+    address_ = stream->peer().address().to_string();
     stream_.emplace(std::move(*stream));
     co_return error_code{};
+}
+
+awaitable<std::optional<Connection::Failed>> Connection::start_tls(net::TlsStart start) {
+    std::vector<std::string> names = accepted_names(path_->settings().upstream.address, target_);
+    std::string host = std::move(names.front());
+    names.erase(names.begin());
+    const error_code error = co_await stream_->start_tls_client(
+        path_->settings().tls, std::move(host), start,
+        fmt::format("{}:{}", target_.host, target_.port), std::move(names));
+    if (error) co_return transport_failure(UpstreamStage::tls, error);
+    machine_.tls_started();
+    co_return std::nullopt;
 }
 
 awaitable<std::optional<Connection::Failed>> Connection::establish(asio::io_context& context,
                                                                    net::Resolver& resolver,
                                                                    Patience patience) {
     const config::Upstream& upstream = path_->settings().upstream;
-    const auto started = clock::now();
     const auto deadline =
-        started + (patience == Patience::client_waits ? connect_patience : spooled_connect);
-    if (const error_code error = co_await open_stream(context, resolver, deadline); error) {
-        co_return transport_failure(UpstreamStage::connect, error);
+        clock::now() + (patience == Patience::client_waits ? connect_patience : spooled_connect);
+    auto targets = co_await find_targets(resolver, upstream, events_, deadline);
+    if (!targets) {
+        Failed failed = transport_failure(UpstreamStage::connect, targets.error());
+        failed.place = upstream.address.place();
+        co_return failed;
     }
-    if (upstream.implicit_tls && path_->settings().tls != nullptr) {
+    std::optional<Failed> failed;
+    for (std::size_t i = 0; i < targets->size(); ++i) {
+        target_ = (*targets)[i];
+        // Each gets half of what is left, the last one all of it.
+        const auto now = clock::now();
+        const bool last = i + 1 == targets->size();
+        failed = co_await establish_at(context, resolver, patience,
+                                       last ? deadline : now + (deadline - now) / 2);
+        if (!failed || closed_ || !worth_another(*failed) || clock::now() >= deadline) break;
+    }
+    co_return failed;
+}
+
+awaitable<std::optional<Connection::Failed>> Connection::establish_at(asio::io_context& context,
+                                                                      net::Resolver& resolver,
+                                                                      Patience patience,
+                                                                      SteadyTime deadline) {
+    machine_ = ClientSession(machine_settings(path_->settings(), target_));
+    stream_.reset();
+    pending_.clear();
+    read_deadline_.reset();
+    address_.clear();
+    const auto started = clock::now();
+    if (const error_code error = co_await open_stream(context, resolver, deadline); error)
+        co_return transport_failure(UpstreamStage::connect, error);
+    if (target_.implicit_tls && path_->settings().tls != nullptr) {
         stream_->set_deadline(deadline);
-        const error_code error = co_await stream_->start_tls_client(
-            path_->settings().tls, upstream.address.host, net::TlsStart::implicit,
-            fmt::format("{}:{}", upstream.address.host, upstream.address.port));
-        if (error) co_return transport_failure(UpstreamStage::tls, error);
-        machine_.tls_started();
+        if (auto failed = co_await start_tls(net::TlsStart::implicit)) co_return failed;
     }
     events_.emit(event::UpstreamTime{
         .upstream = path_->name(),
         .stage = "connect",
         .seconds = std::chrono::duration<double>(clock::now() - started).count()});
     Action action = co_await drive(patience, nullptr);
-    if (auto* failed = std::get_if<Failed>(&action)) co_return std::move(*failed);
+    if (auto* failed = std::get_if<Failed>(&action)) co_return at_this_place(std::move(*failed));
     path_->met(machine_.offer());
     ready_ = true;
     co_return std::nullopt;
@@ -146,7 +218,7 @@ awaitable<AttemptResult> Connection::send(AttemptPtr attempt) {
         ready_ = std::holds_alternative<ClientSession::Ready>(machine_.next());
         co_return result;
     }
-    auto& failed = std::get<Failed>(action);
+    Failed failed = at_this_place(std::move(std::get<Failed>(action)));
     result.how = failed.dot_sent ? AttemptResult::How::in_doubt : AttemptResult::How::broken;
     if (attempt->abandoned()) result.how = AttemptResult::How::abandoned;
     result.results = std::move(failed.results);
@@ -157,7 +229,7 @@ awaitable<AttemptResult> Connection::send(AttemptPtr attempt) {
 awaitable<std::optional<Connection::Failed>> Connection::noop() {
     machine_.noop();
     Action action = co_await drive(Patience::client_waits, nullptr);
-    if (auto* failed = std::get_if<Failed>(&action)) co_return std::move(*failed);
+    if (auto* failed = std::get_if<Failed>(&action)) co_return at_this_place(std::move(*failed));
     co_return std::nullopt;
 }
 
@@ -199,14 +271,10 @@ awaitable<Connection::Action> Connection::drive(Patience patience, AttemptPtr at
         } else if (std::holds_alternative<ClientSession::Send>(action)) {
             co_await flush(clock::now() + write_patience);
         } else if (std::holds_alternative<ClientSession::StartTls>(action)) {
-            const config::Upstream& upstream = path_->settings().upstream;
             stream_->set_deadline(patience == Patience::client_waits ? connect_patience
                                                                      : spooled_connect);
-            const error_code error = co_await stream_->start_tls_client(
-                path_->settings().tls, upstream.address.host, net::TlsStart::upgrade,
-                fmt::format("{}:{}", upstream.address.host, upstream.address.port));
-            if (error) co_return transport_failure(UpstreamStage::tls, error);
-            machine_.tls_started();
+            if (auto failed = co_await start_tls(net::TlsStart::upgrade))
+                co_return std::move(*failed);
         } else if (std::holds_alternative<ClientSession::SendBody>(action)) {
             co_await body(attempt);
         } else if (std::holds_alternative<ClientSession::FinalDot>(action)) {

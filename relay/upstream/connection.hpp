@@ -13,6 +13,7 @@
 #include "relay/net/stream.hpp"
 #include "relay/upstream/attempt.hpp"
 #include "relay/upstream/path.hpp"
+#include "relay/upstream/targets.hpp"
 
 namespace postern::relay {
 
@@ -31,7 +32,8 @@ class Connection {
 
     Connection(PathPtr path, Path::Slot slot, event::Stream& events);
 
-    /// Connects, greets, secures and logs in. Unset: Ready.
+    /// Finds where to, connects, greets, secures and logs in. Of several targets one that fails
+    /// before its greeting, or refuses with it, is followed by the next. Unset: Ready.
     [[nodiscard]] awaitable<std::optional<Failed>> establish(asio::io_context& context,
                                                              net::Resolver& resolver,
                                                              Patience patience);
@@ -47,6 +49,9 @@ class Connection {
     /// After an idle time: nothing unasked has come in and the peer is still there.
     [[nodiscard]] bool still_good();
     [[nodiscard]] const PathPtr& path() const noexcept { return path_; }
+    /// The host and address in use, or that failed.
+    [[nodiscard]] std::string place() const;
+    [[nodiscard]] bool is_tls() const noexcept { return stream_ && stream_->is_tls(); }
     [[nodiscard]] const proto::UpstreamOffer& offer() const noexcept { return machine_.offer(); }
     /// The last message ended so that another one may follow.
     [[nodiscard]] bool ready() const noexcept { return ready_; }
@@ -59,8 +64,16 @@ class Connection {
 
   private:
     using Action = proto::ClientSession::Action;
+    [[nodiscard]] awaitable<std::optional<Failed>> establish_at(asio::io_context& context,
+                                                                net::Resolver& resolver,
+                                                                Patience patience,
+                                                                SteadyTime deadline);
     [[nodiscard]] awaitable<error_code> open_stream(asio::io_context& context,
                                                     net::Resolver& resolver, SteadyTime deadline);
+    [[nodiscard]] awaitable<std::optional<Failed>> start_tls(net::TlsStart start);
+    [[nodiscard]] Failed transport_failure(proto::UpstreamStage stage,
+                                           const error_code& error) const;
+    [[nodiscard]] Failed at_this_place(Failed failed) const;
     /// Carries actions out until Ready, MessageDone or Failed comes.
     [[nodiscard]] awaitable<Action> drive(Patience patience, AttemptPtr attempt);
     [[nodiscard]] awaitable<void> read(proto::ClientSession::Read what, Patience patience);
@@ -72,6 +85,8 @@ class Connection {
     PathPtr path_;
     Path::Slot slot_;
     event::Stream& events_;
+    Target target_;
+    std::string address_;  ///< Of the target, as far as it is known.
     proto::ClientSession machine_;
     std::optional<net::Stream> stream_;
     net::ConnectStop connecting_;

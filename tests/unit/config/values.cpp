@@ -366,7 +366,7 @@ sasldb_path = "/etc/sasldb2"
 }
 
 TEST_CASE("keys of a later version are taken, have no effect and are named") {
-    const auto loaded = load(least + R"(pin = "sha256//x"
+    const auto loaded = load(least + R"(mechanism = "PLAIN"
 [business_hours]
 multiplier = 0.5
 [profile]
@@ -386,7 +386,7 @@ content = "off"
                notices.end();
     };
     CHECK(notices.size() == 6);
-    CHECK(told("/etc/p.toml:8: upstream.0.pin:"));
+    CHECK(told("/etc/p.toml:8: upstream.0.mechanism:"));
     CHECK(told("/etc/p.toml:9: business_hours:"));
     CHECK(told("/etc/p.toml:12: profile:") == false);
     CHECK(told("/etc/p.toml:11: profile:"));

@@ -209,9 +209,6 @@ TEST_CASE("a fault behind the least file names line, key, what is wrong and what
          "\"primary\"",
          "8: route.0: fits all mail, so that none reaches the routes behind it; write it last, or "
          "name sender_domains, customers or plans"},
-        {"tls = \"pin\"",
-         "8: upstream.0.tls: \"pin\" belongs to a later version; this one knows \"verify\" or "
-         "\"none\""},
         {"implicit_tls = true\ntls = \"none\"",
          "8: upstream.0.implicit_tls: contradicts tls = \"none\"; keep one of them"},
         {"username = \"u\"",
@@ -234,10 +231,6 @@ TEST_CASE("a fault behind the least file names line, key, what is wrong and what
          "9: upstream.1.name: \"primary\" is the name of another upstream; write one of its own"},
         {"[[upstream]]",
          "8: upstream.1.address: not set; write one like \"smtp.provider.example:587\""},
-        {"[[upstream]]\naddress = \"mx:b.example\"",
-         "9: upstream.1.address: \"mx:\" belongs to a later version; write one like "
-         "\"smtp.provider.example:587\" or "
-         "\"[2001:db8::1]:465\""},
         {"[[upstream]]\naddress = \"b.example:0\"",
          "9: upstream.1.address: \"b.example:0\" is no host and port; write one like "
          "\"smtp.provider.example:587\" or "
