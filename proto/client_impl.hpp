@@ -89,6 +89,7 @@ class ClientSession::Impl {
     void quit() { begin(ClientPhase::quit); }
     [[nodiscard]] std::string_view output() const noexcept { return output_; }
     [[nodiscard]] const UpstreamOffer& offer() const noexcept { return offer_; }
+    [[nodiscard]] const std::string& mechanism() const noexcept { return mechanism_; }
 
   private:
     using Phase = ClientPhase;

@@ -363,5 +363,8 @@ std::string_view ClientSession::output() const noexcept {
 const UpstreamOffer& ClientSession::offer() const noexcept {
     return impl_->offer();
 }
+const std::string& ClientSession::mechanism() const noexcept {
+    return impl_->mechanism();
+}
 
 }  // namespace postern::proto

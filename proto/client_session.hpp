@@ -169,6 +169,8 @@ class ClientSession {
 
     [[nodiscard]] std::string_view output() const noexcept;
     [[nodiscard]] const UpstreamOffer& offer() const noexcept;
+    /// What AUTH was begun by; empty: nothing yet, or no login.
+    [[nodiscard]] const std::string& mechanism() const noexcept;
 
   private:
     class Impl;

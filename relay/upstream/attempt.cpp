@@ -25,7 +25,11 @@ std::string describe(const proto::ClientSession::Failed& failed) {
         case Kind::no_tls:
             return "STARTTLS is not offered";
         case Kind::no_auth:
-            return "no AUTH mechanism that both know";
+            return failed.reply.text.empty()
+                       ? "no AUTH mechanism that both know"
+                       : "no AUTH mechanism that both know: " + failed.reply.text;
+        case Kind::sasl:
+            return failed.reply.text;
     }
     return "?";
 }

@@ -36,6 +36,7 @@ ClientSession::Settings machine_settings(const PathSettings& path) {
     out.want_starttls = path.tls != nullptr && !path.upstream.implicit_tls;
     out.username = path.upstream.username;
     out.password = path.upstream.password;
+    out.mechanisms = path.login->mechanisms();
     return out;
 }
 
@@ -60,7 +61,8 @@ Connection::Connection(PathPtr path, Path::Slot slot, event::Stream& events)
     : path_(std::move(path)),
       slot_(std::move(slot)),
       events_(events),
-      machine_(machine_settings(path_->settings())) {}
+      machine_(machine_settings(path_->settings())),
+      login_(path_->settings().login) {}
 
 awaitable<error_code> Connection::open_stream(asio::io_context& context, net::Resolver& resolver,
                                               SteadyTime deadline) {
@@ -116,7 +118,9 @@ awaitable<std::optional<Connection::Failed>> Connection::establish(asio::io_cont
         .stage = "connect",
         .seconds = std::chrono::duration<double>(clock::now() - started).count()});
     Action action = co_await drive(patience, nullptr);
-    if (auto* failed = std::get_if<Failed>(&action)) co_return std::move(*failed);
+    auto* failed = std::get_if<Failed>(&action);
+    login_.ended(failed);
+    if (failed != nullptr) co_return std::move(*failed);
     path_->met(machine_.offer());
     ready_ = true;
     co_return std::nullopt;
@@ -174,6 +178,7 @@ awaitable<void> Connection::quit() {
 void Connection::close() noexcept {
     closed_ = true;
     connecting_.stop();
+    login_.stop();
     if (stream_) stream_->close();
 }
 
@@ -206,6 +211,11 @@ awaitable<Connection::Action> Connection::drive(Patience patience, AttemptPtr at
                 fmt::format("{}:{}", upstream.address.host, upstream.address.port));
             if (error) co_return transport_failure(UpstreamStage::tls, error);
             machine_.tls_started();
+        } else if (auto* turn = std::get_if<ClientSession::Sasl>(&action)) {
+            co_await login_.take_turn(
+                machine_, std::move(*turn),
+                clock::now() +
+                    (patience == Patience::client_waits ? hello_patience : spooled_connect));
         } else if (std::holds_alternative<ClientSession::SendBody>(action)) {
             co_await body(attempt);
         } else if (std::holds_alternative<ClientSession::FinalDot>(action)) {

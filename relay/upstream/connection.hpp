@@ -12,6 +12,7 @@
 #include "relay/net/resolver.hpp"
 #include "relay/net/stream.hpp"
 #include "relay/upstream/attempt.hpp"
+#include "relay/upstream/login.hpp"
 #include "relay/upstream/path.hpp"
 
 namespace postern::relay {
@@ -48,6 +49,7 @@ class Connection {
     [[nodiscard]] bool still_good();
     [[nodiscard]] const PathPtr& path() const noexcept { return path_; }
     [[nodiscard]] const proto::UpstreamOffer& offer() const noexcept { return machine_.offer(); }
+    [[nodiscard]] const std::string& mechanism() const noexcept { return machine_.mechanism(); }
     /// The last message ended so that another one may follow.
     [[nodiscard]] bool ready() const noexcept { return ready_; }
     /// Octets came in since the last message began: a connection that died without a word may just
@@ -73,6 +75,7 @@ class Connection {
     Path::Slot slot_;
     event::Stream& events_;
     proto::ClientSession machine_;
+    LoginExchange login_;
     std::optional<net::Stream> stream_;
     net::ConnectStop connecting_;
     std::vector<std::string_view>

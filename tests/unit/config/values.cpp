@@ -214,6 +214,8 @@ TEST_CASE("the sample file is the defaults, and its keys all exist") {
         World world;
         world.files["/etc/postern/upstream-password"] = "x\n";
         world.files["/etc/postern/fallback-password"] = "x\n";
+        world.files["/etc/postern/oauth-secret"] = "x\n";
+        world.files["/etc/postern/oauth-token"] = "x\n";
         const auto full = load(all, world);
         CHECK(messages(full) == std::vector<std::string>());
         REQUIRE(full.config);
@@ -228,8 +230,10 @@ TEST_CASE("the sample file is the defaults, and its keys all exist") {
                               "server.abuse_contact", "tls.certificates", "auth.oauth.issuer",
                               "auth.oauth.audience", "auth.oauth.jwks", "auth.external.ca",
                               "auth.external.crl", "upstream.0.ca", "upstream.0.username",
-                              "upstream.0.password", "upstream.0.source_address", "route",
-                              "dkim.default_domain"});
+                              "upstream.0.password", "upstream.0.mechanism",
+                              "upstream.0.oauth.token_url", "upstream.0.oauth.client_id",
+                              "upstream.0.oauth.client_secret", "upstream.0.oauth.refresh_token",
+                              "upstream.0.source_address", "route", "dkim.default_domain"});
     }
 }
 
