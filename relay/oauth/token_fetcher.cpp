@@ -34,11 +34,11 @@ awaitable<Fetch> ask_by(asio::io_context& context, net::Resolver& resolver,
                                                      token_form(settings, refresh.reveal()));
     if (!answer) co_return TokenFault{.what = "the token server: " + answer.error().what};
     Fetch got = read_token_answer(answer->status, answer->body.reveal());
-    if (!got) {
-        hide(got.error().what, refresh);
-        hide(got.error().what, settings.client_secret);
-    }
-    co_return got;
+    if (got) co_return got;
+    TokenFault fault = got.error();
+    hide(fault.what, refresh);
+    hide(fault.what, settings.client_secret);
+    co_return fault;
 }
 
 }  // namespace
