@@ -40,10 +40,12 @@ std::optional<std::string_view> take_value(std::string_view& rest, char key) noe
     return value;
 }
 
-/// RFC 5802 7: posit-number.
+/// RFC 5802 7: posit-number. One that fits in nothing is as good as too many.
 std::optional<unsigned> rounds_in(std::string_view text) noexcept {
     constexpr std::size_t most_digits = 9;
-    if (text.empty() || text.size() > most_digits || text.front() == '0') return std::nullopt;
+    const bool digits = std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+    if (text.empty() || !digits || text.front() == '0') return std::nullopt;
+    if (text.size() > most_digits) return max_asked_iterations + 1;
     unsigned value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;

@@ -140,6 +140,10 @@ awaitable<void> LoginExchange::by_token(ClientSession& machine, const Sasl& turn
         co_return;
     }
     const oauth::AccessToken shown = co_await token(*login_->tokens(), deadline);
+    if (stopped_) {  // No word on the path: it was us.
+        machine.eof();
+        co_return;
+    }
     if (shown.serial == 0) {
         machine.sasl_failed("no token: " + shown.trouble);
         co_return;

@@ -26,7 +26,7 @@ ScramLogin begun() {
 ScramLogin answered() {
     ScramLogin login = begun();
     const auto asked = login.take_first(server_first);
-    REQUIRE(asked);
+    REQUIRE(asked.has_value());
     (void)login.final(derive_scram_keys("pencil", asked->salt, asked->iterations));
     return login;
 }
@@ -37,7 +37,7 @@ TEST_CASE("a login by SCRAM-SHA-256 is the RFC's example to the octet") {
     ScramLogin login = begun();
     CHECK(login.first() == "n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
     const auto asked = login.take_first(server_first);
-    REQUIRE(asked);
+    REQUIRE(asked.has_value());
     CHECK(asked->iterations == 4096);
     CHECK(asked->salt.size() == 16);
     CHECK(login.final(derive_scram_keys("pencil", asked->salt, asked->iterations)) ==
@@ -66,7 +66,7 @@ TEST_CASE("a server's first word that lies or lacks something ends the exchange"
         {"r=" + whole_nonce + ",s=" + salt + ",i=04096", ScramFault::malformed},
         {"r=" + whole_nonce + ",s=" + salt + ",i=4096x", ScramFault::malformed},
         {"r=" + whole_nonce + ",s=" + salt + ",i=-4096", ScramFault::malformed},
-        {"r=" + whole_nonce + ",s=" + salt + ",i=99999999999999999999", ScramFault::malformed},
+        {"r=" + whole_nonce + ",s=" + salt + ",i=99999999999999999999", ScramFault::iterations},
         {std::string(max_scram_message + 1, 'r'), ScramFault::malformed},
         {"m=new," + server_first, ScramFault::extension},
         {"e=unknown-user", ScramFault::refused},
@@ -87,7 +87,7 @@ TEST_CASE("a server's first word that lies or lacks something ends the exchange"
         CAPTURE(row.message.substr(0, 80));
         ScramLogin login = begun();
         const auto asked = login.take_first(row.message);
-        REQUIRE_FALSE(asked);
+        REQUIRE_FALSE(asked.has_value());
         CHECK(asked.error() == row.fault);
         CHECK_FALSE(describe(row.fault).empty());
         // There is no way on from there.
@@ -103,7 +103,7 @@ TEST_CASE("the bounds of rounds and salt are taken, and optional extensions pass
         ScramLogin login = begun();
         const auto asked = login.take_first("r=" + whole_nonce + ",s=" + salt +
                                             ",i=" + std::to_string(rounds) + ",x=later");
-        REQUIRE(asked);
+        REQUIRE(asked.has_value());
         CHECK(asked->iterations == rounds);
     }
 }
@@ -138,7 +138,7 @@ TEST_CASE("a server that skips a step proves nothing") {
     ScramLogin login = begun();
     CHECK(login.take_final(server_final) == ScramFault::order);
     ScramLogin other = begun();
-    REQUIRE(other.take_first(server_first));
+    REQUIRE(other.take_first(server_first).has_value());
     CHECK(other.take_final(server_final) == ScramFault::order);
     CHECK_FALSE(other.proven());
 }

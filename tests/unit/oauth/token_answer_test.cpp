@@ -52,7 +52,7 @@ TEST_CASE("a token server's answer: token, life, a new refresh token") {
     for (const Row& row : table) {
         CAPTURE(row.body);
         const auto got = oauth::read_token_answer(200, row.body);
-        REQUIRE(got);
+        REQUIRE(got.has_value());
         CHECK(got->token.reveal() == row.token);
         CHECK(got->life == row.life);
         CHECK(got->refresh_token.reveal() == row.refresh);
@@ -100,7 +100,7 @@ TEST_CASE("what is no token passes, what is a refusal is one") {
     for (const Row& row : table) {
         CAPTURE(row.status, row.body.substr(0, 100));
         const auto got = oauth::read_token_answer(row.status, row.body);
-        REQUIRE_FALSE(got);
+        REQUIRE_FALSE(got.has_value());
         CHECK(got.error().kind == row.kind);
         CHECK(got.error().what == row.what);
     }
