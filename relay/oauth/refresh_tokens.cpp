@@ -29,7 +29,7 @@ bool write_whole(int fd, std::string_view text) noexcept {
     return true;
 }
 
-std::string why(const std::string& path) {
+std::string fault_at(const std::string& path) {
     return path + ": " + last_error().message();
 }
 
@@ -87,23 +87,23 @@ std::optional<proto::Secret> RefreshTokens::read() const {
 
 std::optional<std::string> RefreshTokens::write(const std::string& text) const {
     const std::string folder = file_.substr(0, file_.rfind('/'));
-    if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return why(folder);
+    if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return fault_at(folder);
     // Whole or not at all: the one before may be good no more.
     const std::string fresh = file_ + ".new";
     {
         const Descriptor out(
             ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-        if (!out.valid()) return why(fresh);
+        if (!out.valid()) return fault_at(fresh);
         struct stat about{};
         // `check` may be root's, and the relay is not.
         if (::geteuid() == 0 && (::stat(folder.c_str(), &about) != 0 ||
                                  ::fchown(out.get(), about.st_uid, about.st_gid) != 0))
-            return why(fresh);
-        if (!write_whole(out.get(), text) || ::fsync(out.get()) != 0) return why(fresh);
+            return fault_at(fresh);
+        if (!write_whole(out.get(), text) || ::fsync(out.get()) != 0) return fault_at(fresh);
     }
-    if (::rename(fresh.c_str(), file_.c_str()) != 0) return why(file_);
+    if (::rename(fresh.c_str(), file_.c_str()) != 0) return fault_at(file_);
     const Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!directory.valid() || ::fsync(directory.get()) != 0) return why(folder);
+    if (!directory.valid() || ::fsync(directory.get()) != 0) return fault_at(folder);
     return std::nullopt;
 }
 

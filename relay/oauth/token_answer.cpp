@@ -78,7 +78,7 @@ bool is_bearer(std::string_view type) noexcept {
     return std::ranges::equal(type, bearer, [](char a, char b) { return (a | 0x20) == b; });
 }
 
-TokenFault passing(std::string what) {
+TokenFault try_again(std::string what) {
     return {.kind = TokenFault::Kind::passing, .what = std::move(what)};
 }
 
@@ -121,16 +121,16 @@ boost::system::result<FetchedToken, TokenFault> read_token_answer(unsigned statu
                                                                   std::string_view body) {
     auto object = auth::parse_strict(body);
     if (status != 200) return refusal(status, object);
-    if (!object) return passing("the token server's answer is no JSON object");
+    if (!object) return try_again("the token server's answer is no JSON object");
     FetchedToken out;
     out.token = take_secret(*object, "access_token");
     out.refresh_token = take_secret(*object, "refresh_token");
-    if (out.token.empty()) return passing("the token server's answer holds no access_token");
+    if (out.token.empty()) return try_again("the token server's answer holds no access_token");
     const std::string* type = auth::string_member(*object, "token_type");
     if (type != nullptr && !is_bearer(*type))
-        return passing("the token server's token is no Bearer token");
+        return try_again("the token server's token is no Bearer token");
     const auto life = life_in(*object);
-    if (!life) return passing("the token server's expires_in is no number of seconds");
+    if (!life) return try_again("the token server's expires_in is no number of seconds");
     out.life = *life;
     return out;
 }
