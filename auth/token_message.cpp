@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "auth/sasl_message.hpp"
+#include "proto/wipe.hpp"
 
 namespace postern::auth {
 namespace {
@@ -86,6 +87,46 @@ std::string token_refusal(std::string_view status, std::string_view claim) {
     out.append(status).append(R"(","schemes":"bearer","scope":")");
     // OpenID Connect's names: what a client asks for to be given that claim.
     out.append(claim == "email" ? "openid email" : "openid").append("\"}");
+    return out;
+}
+
+proto::Secret make_xoauth2(std::string_view user, std::string_view token) {
+    std::string text;
+    text.reserve(user.size() + token.size() + 32);
+    text.append("user=")
+        .append(user)
+        .append(
+            "\x01"
+            "auth=Bearer ")
+        .append(token);
+    text.append("\x01\x01");
+    proto::Secret out(text);
+    proto::wipe(text);
+    return out;
+}
+
+proto::Secret make_oauthbearer(std::string_view user, std::string_view host, unsigned port,
+                               std::string_view token) {
+    std::string text;
+    text.reserve(3 * user.size() + host.size() + token.size() + 64);
+    text.append("n,a=");
+    for (const char c : user) {  // RFC 5801 4: saslname.
+        if (c == ',') {
+            text.append("=2C");
+        } else if (c == '=') {
+            text.append("=3D");
+        } else {
+            text.push_back(c);
+        }
+    }
+    text.append(",\x01host=").append(host).append("\x01port=").append(std::to_string(port));
+    text.append(
+            "\x01"
+            "auth=Bearer ")
+        .append(token)
+        .append("\x01\x01");
+    proto::Secret out(text);
+    proto::wipe(text);
     return out;
 }
 

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "proto/secret.hpp"
+
 namespace postern::auth {
 
 /// What a client says by OAUTHBEARER or XOAUTH2.
@@ -24,5 +26,11 @@ struct TokenMessage {
 /// The JSON that a refused client is told (RFC 7628 3.2.2); after it comes its empty answer.
 /// `status`: "invalid_token" of the RFC, "401" of Google's form.
 [[nodiscard]] std::string token_refusal(std::string_view status, std::string_view claim);
+
+/// What we say by them where we log in ourselves. `user` has no control octets, `token` is visible
+/// ASCII.
+[[nodiscard]] proto::Secret make_xoauth2(std::string_view user, std::string_view token);
+[[nodiscard]] proto::Secret make_oauthbearer(std::string_view user, std::string_view host,
+                                             unsigned port, std::string_view token);
 
 }  // namespace postern::auth

@@ -241,6 +241,7 @@ BreakerEffect breaker_effect(const ClientSession::Failed& failed, PathReplies mo
             return breaker_effect(failed.stage, failed.reply, more);
         case Kind::no_tls:
         case Kind::no_auth:
+        case Kind::sasl:
             return BreakerEffect::opens;
         case Kind::eof:
         case Kind::timeout:

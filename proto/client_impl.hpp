@@ -27,7 +27,7 @@ void append_rcpt(const Recipient& recipient, const UpstreamOffer& offer, std::st
 
 /// What the machine is about; `awaited_` says which replies are outstanding.
 ///
-///   greeting -> ehlo [-> helo] [-> starttls -> tls -> ehlo] [-> auth] -> ready
+///   greeting -> ehlo [-> helo] [-> starttls -> tls -> ehlo] [-> auth [<-> sasl]] -> ready
 ///   ready -> envelope [-> body -> before_dot -> dot | -> stray_dot] -> ready
 ///   ready -> noop -> ready;  ready -> quit -> over;  any -> over
 enum class ClientPhase : std::uint8_t {
@@ -37,6 +37,7 @@ enum class ClientPhase : std::uint8_t {
     starttls,
     tls,
     auth,
+    sasl,  ///< Sasl until sasl_response(), sasl_done() or sasl_failed().
     ready,
     envelope,
     body,        ///< 354 came; SendBody until body_sent().
@@ -78,6 +79,9 @@ class ClientSession::Impl {
     void timed_out() noexcept { timed_out_ = true; }
     void sent() noexcept;
     void tls_started();
+    void sasl_response(const Secret& octets);
+    void sasl_done();
+    void sasl_failed(std::string why);
     void body_sent();
     void final_dot_allowed();
     void send_message(Message message);
@@ -85,6 +89,7 @@ class ClientSession::Impl {
     void quit() { begin(ClientPhase::quit); }
     [[nodiscard]] std::string_view output() const noexcept { return output_; }
     [[nodiscard]] const UpstreamOffer& offer() const noexcept { return offer_; }
+    [[nodiscard]] const std::string& mechanism() const noexcept { return mechanism_; }
 
   private:
     using Phase = ClientPhase;
@@ -112,6 +117,9 @@ class ClientSession::Impl {
     void handle_auth(const Reply& reply);
     void after_ehlo();
     void begin_auth();
+    void begin_plain();
+    void handle_sasl(const Reply& reply);
+    void take_turn(Sasl::Turn turn, std::string challenge);
     void send_secret(std::string_view prefix, std::string_view octets);
     void send_plain(std::string_view prefix);
 
@@ -141,8 +149,10 @@ class ClientSession::Impl {
         false;  ///< A new exchange of which nothing was sent yet: the connection counts as idle.
     bool eof_ = false;
     bool timed_out_ = false;
-    bool login_ = false;  ///< AUTH LOGIN, else PLAIN.
+    std::string mechanism_;  ///< Of the exchange under way.
     int auth_answers_ = 0;
+    Sasl turn_;                       ///< What the caller is asked in Phase::sasl.
+    std::optional<Secret> too_long_;  ///< An initial response that waits for its 334.
 };
 
 }  // namespace postern::proto

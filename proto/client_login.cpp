@@ -2,17 +2,11 @@
 #include <charconv>
 #include <utility>
 
-#include "proto/base64.hpp"
 #include "proto/client_impl.hpp"
 #include "proto/utf8.hpp"
-#include "proto/wipe.hpp"
 
 namespace postern::proto {
 namespace {
-
-/// A command line with its CRLF (RFC 5321 4.5.3.1.4); a longer initial response is sent after a 334
-/// (RFC 4954 4).
-constexpr std::size_t command_line_limit = 512;
 
 /// Takes the next word off the front; words are parted by spaces.
 std::string_view take_capability(std::string_view& text) {
@@ -113,64 +107,6 @@ void ClientSession::Impl::handle_starttls(const Reply& reply) {
     // Octets behind the 220 would be taken as said inside TLS: the loop calls unasked() on them.
     offer_ = {};
     phase_ = Phase::tls;
-}
-
-void ClientSession::Impl::begin_auth() {
-    const auto offered = [this](std::string_view mechanism) {
-        return std::ranges::find(offer_.auth, mechanism) != offer_.auth.end();
-    };
-    if (offered("PLAIN")) {
-        login_ = false;
-        constexpr std::string_view prefix = "AUTH PLAIN";
-        const std::size_t octets =
-            2 + settings_.username.size() + settings_.password.reveal().size();
-        const bool fits = prefix.size() + 1 + (octets + 2) / 3 * 4 + 2 <= command_line_limit;
-        if (!fits) return command(prefix, UpstreamStage::auth);
-        return send_plain("AUTH PLAIN ");
-    }
-    if (!offered("LOGIN")) return fail(Failed::Kind::no_auth, UpstreamStage::auth);
-    login_ = true;
-    command("AUTH LOGIN", UpstreamStage::auth);
-}
-
-void ClientSession::Impl::handle_auth(const Reply& reply) {
-    if (reply.code == 235) {
-        phase_ = Phase::ready;
-        return;
-    }
-    if (reply.code / 100 == 4 || reply.code / 100 == 5) {
-        return fail(Failed::Kind::refused, UpstreamStage::auth, reply);
-    }
-    // LOGIN asks twice; PLAIN once, where the initial response did not fit or was not heeded.
-    const int most = login_ ? 2 : 1;
-    if (reply.code != 334 || auth_answers_ >= most || !unread().empty()) {
-        return fail(Failed::Kind::protocol, UpstreamStage::auth, reply);
-    }
-    ++auth_answers_;
-    if (!login_) return send_plain("");
-    if (auth_answers_ == 1) return send_secret("", settings_.username);
-    send_secret("", settings_.password.reveal());
-}
-
-void ClientSession::Impl::send_plain(std::string_view prefix) {
-    std::string octets;
-    octets.reserve(2 + settings_.username.size() + settings_.password.reveal().size());
-    octets += '\0';
-    octets += settings_.username;
-    octets += '\0';
-    octets += settings_.password.reveal();
-    send_secret(prefix, octets);
-    wipe(octets);
-}
-
-void ClientSession::Impl::send_secret(std::string_view prefix, std::string_view octets) {
-    std::string coded = base64_encode(octets);
-    // Reserved whole, or the old storage of a growing string would keep a part of it.
-    output_.reserve(output_.size() + prefix.size() + coded.size() + 2);
-    output_.append(prefix).append(coded).append("\r\n");
-    output_secret_ = true;
-    wipe(coded);
-    awaited_.push_back({.stage = UpstreamStage::auth});
 }
 
 }  // namespace postern::proto

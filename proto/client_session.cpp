@@ -128,6 +128,8 @@ std::optional<ClientSession::Action> ClientSession::Impl::advance() {
         case Phase::auth:
             begin_auth();
             return std::nullopt;
+        case Phase::sasl:
+            return turn_;
         case Phase::envelope:
             send_envelope();
             return std::nullopt;
@@ -257,6 +259,7 @@ UpstreamStage ClientSession::Impl::stage() const noexcept {
         case Phase::tls:
             return UpstreamStage::tls;
         case Phase::auth:
+        case Phase::sasl:
             return UpstreamStage::auth;
         case Phase::envelope:
             if (!transaction_ || !transaction_->mail_sent) return UpstreamStage::mail;
@@ -330,6 +333,15 @@ void ClientSession::sent() {
 void ClientSession::tls_started() {
     impl_->tls_started();
 }
+void ClientSession::sasl_response(const Secret& octets) {
+    impl_->sasl_response(octets);
+}
+void ClientSession::sasl_done() {
+    impl_->sasl_done();
+}
+void ClientSession::sasl_failed(std::string why) {
+    impl_->sasl_failed(std::move(why));
+}
 void ClientSession::body_sent() {
     impl_->body_sent();
 }
@@ -350,6 +362,9 @@ std::string_view ClientSession::output() const noexcept {
 }
 const UpstreamOffer& ClientSession::offer() const noexcept {
     return impl_->offer();
+}
+const std::string& ClientSession::mechanism() const noexcept {
+    return impl_->mechanism();
 }
 
 }  // namespace postern::proto

@@ -74,7 +74,10 @@ class ClientSession {
                     ///< login to be said: that is Failed as above.
         bool implicit_tls = false;
         std::string username;  ///< Empty: no AUTH.
-        Secret password;
+        Secret password;       ///< Of PLAIN and LOGIN.
+        /// Those that may be used, best first, as EHLO writes them. All but PLAIN and LOGIN are
+        /// carried out by the caller (Sasl).
+        std::vector<std::string> mechanisms = {"PLAIN", "LOGIN"};
     };
     /// One message to be sent. What the upstream does not offer is not sent: a message that needs
     /// SMTPUTF8, 8BITMIME or more octets than SIZE allows, and texts with CR, LF or NUL, end in
@@ -96,6 +99,18 @@ class ClientSession {
     };
     struct Send {};      ///< Write output(), then sent().
     struct StartTls {};  ///< Handshake as client, then tls_started().
+    /// The caller's turn in an exchange that it carries out (RFC 4954 4): sasl_response() or
+    /// sasl_failed(); at its end sasl_done() or sasl_failed().
+    struct Sasl {
+        enum class Turn : std::uint8_t {
+            first,      ///< The initial response.
+            challenge,  ///< Of a 334.
+            end,        ///< 235 came: does the mechanism take the server for whom it was to be?
+        };
+        std::string mechanism;
+        Turn turn = Turn::first;
+        std::string challenge;  ///< Decoded; foreign octets.
+    };
     /// 354 came: write (or buffer) the body, dot-stuffed, ended by CRLF, without the final dot
     /// (DotStuffer), then call body_sent().
     struct SendBody {};
@@ -125,7 +140,8 @@ class ClientSession {
             eof,
             timeout,
             no_tls,   ///< STARTTLS wanted and not offered.
-            no_auth,  ///< No mechanism that both know.
+            no_auth,  ///< No mechanism that both know; `reply.text` says what was offered.
+            sasl,     ///< sasl_failed(); `reply.text` says why.
         } kind;
         Reply reply;
         bool dot_sent = false;                 ///< The message under way is in doubt.
@@ -134,7 +150,7 @@ class ClientSession {
         std::string place{};  ///< Where it happened, in words: the caller's, who knows it.
     };
     using Action =
-        std::variant<Read, Send, StartTls, SendBody, FinalDot, Ready, MessageDone, Failed>;
+        std::variant<Read, Send, StartTls, Sasl, SendBody, FinalDot, Ready, MessageDone, Failed>;
 
     explicit ClientSession(Settings settings);
     ~ClientSession();
@@ -148,6 +164,9 @@ class ClientSession {
     void timed_out();  ///< The deadline of an action passed.
     void sent();
     void tls_started();
+    void sasl_response(const Secret& octets);  ///< In Sasl only, as the two below.
+    void sasl_done();
+    void sasl_failed(std::string why);
     void body_sent();
     void final_dot_allowed();
     void send_message(Message message);  ///< In Ready only, as the two below.
@@ -156,6 +175,8 @@ class ClientSession {
 
     [[nodiscard]] std::string_view output() const noexcept;
     [[nodiscard]] const UpstreamOffer& offer() const noexcept;
+    /// What AUTH was begun by; empty: nothing yet, or no login.
+    [[nodiscard]] const std::string& mechanism() const noexcept;
 
   private:
     class Impl;

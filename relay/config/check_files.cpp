@@ -185,6 +185,12 @@ void check_rights(const Config& config, const RunsAs& user, std::vector<Finding>
                        fmt::format("chmod o+r {}", upstream.ca), user, out);
         check_readable("password of upstream " + upstream.name, upstream.password_file,
                        fmt::format("chown {} {}", user.name, upstream.password_file), user, out);
+        for (const std::string& file :
+             {upstream.oauth.client_secret_file, upstream.oauth.refresh_token_file}) {
+            check_readable("oauth secret of upstream " + upstream.name, file,
+                           fmt::format("chown {} {}", user.name, file), user, out);
+            check_closed("oauth secret of upstream " + upstream.name, file, out);
+        }
     }
     for (const Webhook& webhook : config.intake.webhook) {
         check_readable("secret of webhook " + webhook.name, webhook.secret_file,

@@ -112,4 +112,10 @@ bool may_go_plain(const Upstream& upstream, std::string_view peer_address) {
     return upstream.insecure || is_private(peer_address);
 }
 
+bool UpstreamOAuth::same_as(const UpstreamOAuth& other) const {
+    return token_url == other.token_url && client_id == other.client_id &&
+           client_secret.reveal() == other.client_secret.reveal() &&
+           refresh_token.reveal() == other.refresh_token.reveal() && scope == other.scope;
+}
+
 }  // namespace postern::relay::config

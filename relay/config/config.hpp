@@ -134,7 +134,7 @@ struct AuthOptions {
     bool sql_usessl = false;
 };
 
-/// Where the keys stand that tokens are checked with: a URL, or a file.
+/// Where the keys stand that tokens are checked with: a URL, or a file. Of a token server: the URL.
 struct KeySetPlace {
     std::string url;   ///< As written; empty: a file, or nothing.
     std::string host;  ///< Of the URL: a name, or an IP literal without brackets.
@@ -239,6 +239,18 @@ struct Address {
 
 /// SHA-256 of a key (RFC 7469 2.4).
 using KeyPin = std::array<std::uint8_t, 32>;
+/// How tokens for an upstream are fetched (RFC 6749 6).
+struct UpstreamOAuth {
+    KeySetPlace token_url;  ///< A URL; empty: no tokens.
+    std::string client_id;
+    proto::Secret client_secret;  ///< Empty: a public client.
+    std::string client_secret_file;
+    proto::Secret refresh_token;
+    std::string refresh_token_file;
+    std::string scope;
+    /// In all that a token depends on.
+    [[nodiscard]] bool same_as(const UpstreamOAuth& other) const;
+};
 
 struct Upstream {
     std::string name;  ///< Unset: its role, numbered from the second on; always unique.
@@ -255,6 +267,9 @@ struct Upstream {
     proto::Secret password;
     std::string
         password_file;  ///< Where `password` came from; empty: it stood in the configuration.
+    /// PLAIN, LOGIN, SCRAM-SHA-256, XOAUTH2 or OAUTHBEARER; empty: the best that both know.
+    std::string mechanism;
+    UpstreamOAuth oauth;
     std::uint32_t concurrency = 20;
     std::uint32_t weight = 1;          ///< Within the role.
     std::vector<policy::Window> rate;  ///< Of messages; empty: no limit.

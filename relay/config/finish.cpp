@@ -11,6 +11,7 @@
 #include "relay/config/intake.hpp"
 #include "relay/config/names.hpp"
 #include "relay/config/routes.hpp"
+#include "relay/config/upstream_login.hpp"
 
 namespace postern::relay::config {
 namespace {
@@ -301,15 +302,12 @@ class Finish {
                                              "true",
                                              u.address.host));
         }
-        const bool has_secret = given(path + ".password") || given(path + ".password_file");
-        if (given(path + ".username") && !has_secret && strict()) {
-            fault(path + ".password_file",
-                  "not set, but username is; name the file with the password, or leave both out");
-        }
-        if (has_secret && !given(path + ".username")) {
-            fault(path + ".username",
-                  "not set, but a password is; write the login name, or leave both out");
-        }
+        finish_upstream_login(
+            path, u,
+            {.given = [this](std::string_view key) { return given(key); },
+             .fault = [this](std::string key,
+                             std::string text) { fault(std::move(key), std::move(text)); },
+             .strict = strict()});
     }
 
     /// Whom it takes for the upstream.

@@ -148,6 +148,14 @@ struct Mechanism {
 struct KeySetAt {
     void read(Reading& r, const Node& node, const std::string& key, KeySetPlace& out) const;
 };
+/// Where tokens are fetched: https, or http on loopback.
+struct TokenUrl {
+    void read(Reading& r, const Node& node, const std::string& key, KeySetPlace& out) const;
+};
+/// How we log in to an upstream; becomes upper case.
+struct UpstreamMechanism {
+    void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
+};
 struct Separator {
     void read(Reading& r, const Node& node, const std::string& key, std::string& out) const;
 };

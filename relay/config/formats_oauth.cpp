@@ -1,4 +1,4 @@
-// Where the keys are that tokens are checked with.
+// Where the keys are that tokens are checked with, and where tokens are fetched.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,8 +12,9 @@ namespace {
 constexpr std::string_view secure = "https://";
 constexpr std::string_view clear = "http://";
 
-/// RFC 3986 without user, password and fragment. What is wrong with it; empty: nothing.
-std::string read_url(std::string_view text, KeySetPlace& out) {
+/// RFC 3986 without user, password and fragment. What is wrong with it; empty: nothing. `danger`:
+/// of http to a place that is not ours.
+std::string read_url(std::string_view text, KeySetPlace& out, std::string_view danger) {
     out.url = text;
     out.clear_text = text.starts_with(clear);
     out.port = out.clear_text ? 80 : 443;
@@ -31,10 +32,15 @@ std::string read_url(std::string_view text, KeySetPlace& out) {
     out.target = slash == std::string_view::npos ? "/" : text.substr(slash);
     if (out.target.front() == '?') out.target.insert(0, 1, '/');
     const bool near = place->literal ? is_loopback(out.host) : out.host == "localhost";
-    if (out.clear_text && !near)
-        return "is fetched in the clear, where anybody on the way could put keys of his own; "
-               "only loopback may be";
+    if (out.clear_text && !near) return fmt::format("{}; only loopback may be", danger);
     return "";
+}
+
+/// The scheme in lower case.
+std::string with_scheme(const std::string& text, std::string_view lower) {
+    std::string url = text;
+    std::ranges::copy(lower.substr(0, lower.find("://")), url.begin());
+    return url;
 }
 
 }  // namespace
@@ -45,9 +51,10 @@ void KeySetAt::read(Reading& r, const Node& node, const std::string& key, KeySet
     const std::string lower = lower_case(*text);
     KeySetPlace made;
     if (lower.starts_with(secure) || lower.starts_with(clear)) {
-        std::string url = *text;
-        std::ranges::copy(lower.substr(0, lower.find("://")), url.begin());
-        if (const std::string wrong = read_url(url, made); !wrong.empty()) {
+        constexpr std::string_view danger =
+            "is fetched in the clear, where anybody on the way could put keys of his own";
+        const std::string wrong = read_url(with_scheme(*text, lower), made, danger);
+        if (!wrong.empty()) {
             r.fault(node.where, key,
                     fmt::format("{} {}; write one like \"https://a.example/jwks\"",
                                 in_quotes(*text), wrong));
@@ -62,6 +69,25 @@ void KeySetAt::read(Reading& r, const Node& node, const std::string& key, KeySet
     } else {
         Path{}.read(r, node, key, made.file);
         if (made.file.empty()) return;
+    }
+    out = std::move(made);
+}
+
+void TokenUrl::read(Reading& r, const Node& node, const std::string& key, KeySetPlace& out) const {
+    const auto text = text_of(r, node, key, "a URL like \"https://a.example/token\"");
+    if (!text) return;
+    const std::string lower = lower_case(*text);
+    std::string wrong = "is no https URL";
+    KeySetPlace made;
+    if (lower.starts_with(secure) || lower.starts_with(clear)) {
+        wrong = read_url(with_scheme(*text, lower), made,
+                         "would send secrets in the clear to anybody on the way");
+    }
+    if (!wrong.empty()) {
+        r.fault(node.where, key,
+                fmt::format("{} {}; write one like \"https://a.example/token\"", in_quotes(*text),
+                            wrong));
+        return;
     }
     out = std::move(made);
 }

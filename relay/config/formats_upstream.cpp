@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "proto/address.hpp"
@@ -137,6 +138,25 @@ void UpstreamReply::read(Reading& r, const Node& node, const std::string& key,
     }
     reply.text = rest;
     out = std::move(reply);
+}
+
+void UpstreamMechanism::read(Reading& r, const Node& node, const std::string& key,
+                             std::string& out) const {
+    static constexpr std::array<std::string_view, 5> known = {"SCRAM-SHA-256", "PLAIN", "LOGIN",
+                                                              "XOAUTH2", "OAUTHBEARER"};
+    const auto text = text_of(r, node, key, any_of(known));
+    if (!text) return;
+    std::string upper = *text;
+    for (char& c : upper) {
+        if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+    }
+    if (std::ranges::find(known, upper) == known.end()) {
+        r.fault(node.where, key,
+                fmt::format("{} is not {}; left out, it is the best that both know",
+                            in_quotes(*text), any_of(known)));
+        return;
+    }
+    out = std::move(upper);
 }
 
 void SenderDomain::read(Reading& r, const Node& node, const std::string& key,

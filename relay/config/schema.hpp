@@ -197,6 +197,18 @@ void describe(V& v, Section<Spool>) {
 }
 
 template <typename V>
+void describe(V& v, Section<UpstreamOAuth>) {
+    using enum Reload;
+    v.key("token_url", &UpstreamOAuth::token_url, formats::TokenUrl{}, live);
+    v.key("client_id", &UpstreamOAuth::client_id, formats::Word{}, live);
+    v.secret("client_secret", &UpstreamOAuth::client_secret, &UpstreamOAuth::client_secret_file,
+             live);
+    v.secret("refresh_token", &UpstreamOAuth::refresh_token, &UpstreamOAuth::refresh_token_file,
+             live);
+    v.key("scope", &UpstreamOAuth::scope, formats::Text{}, live);
+}
+
+template <typename V>
 void describe(V& v, Section<Upstream>) {
     using enum Reload;
     v.key("name", &Upstream::name, formats::Label{}, live);
@@ -220,7 +232,8 @@ void describe(V& v, Section<Upstream>) {
     v.key("concurrency", &Upstream::concurrency, formats::Count{1, 10'000}, live);
     v.key("weight", &Upstream::weight, formats::Count{1, 1000}, live);
     v.key("pin", &Upstream::pin, formats::ListOf{formats::Pin{}, 16}, live);
-    v.later("mechanism oauth");
+    v.key("mechanism", &Upstream::mechanism, formats::UpstreamMechanism{}, live);
+    v.table("oauth", &Upstream::oauth);
     v.key("rate", &Upstream::rate, formats::ListOf{formats::Windows{}, 16}, live);
     v.key("messages_per_connection", &Upstream::messages_per_connection,
           formats::Count{1, 1'000'000}, live);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "proto/secret.hpp"
 #include "relay/asio.hpp"
 #include "relay/net/resolver.hpp"
 #include "relay/net/tls.hpp"
@@ -30,5 +31,18 @@ struct HttpGet {
 /// `context`, by a coroutine that runs there.
 [[nodiscard]] awaitable<result<std::string, HttpFault>> http_get(asio::io_context& context,
                                                                  Resolver& resolver, HttpGet what);
+
+/// What came, whatever its status; a body may hold secrets.
+struct HttpAnswer {
+    unsigned status = 0;
+    proto::Secret body;
+};
+
+/// Sends a form (application/x-www-form-urlencoded) by one POST to `where`, under the same rules as
+/// http_get; what went out and came in is wiped, as far as it is ours.
+[[nodiscard]] awaitable<result<HttpAnswer, HttpFault>> http_post_form(asio::io_context& context,
+                                                                      Resolver& resolver,
+                                                                      HttpGet where,
+                                                                      proto::Secret form);
 
 }  // namespace postern::relay::net

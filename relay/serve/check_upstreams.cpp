@@ -5,6 +5,7 @@
 #include "relay/event/stream.hpp"
 #include "relay/net/resolver.hpp"
 #include "relay/net/tls.hpp"
+#include "relay/oauth/token_fetcher.hpp"
 #include "relay/serve.hpp"
 #include "relay/serve/paths.hpp"
 #include "relay/upstream/attempt.hpp"
@@ -39,18 +40,54 @@ awaitable<void> check_records(net::Resolver& resolver, event::Stream& events,
                    .fix = ""});
 }
 
-awaitable<void> check_one(asio::io_context& context, net::Resolver& resolver, event::Stream& events,
-                          PathPtr path, std::vector<config::Finding>& out) {
+/// What only one login has at hand.
+struct Desk {
+    asio::io_context& context;
+    asio::thread_pool& pool;
+    net::Resolver& resolver;
+    event::Stream& events;
+    std::vector<std::string> resolvers;
+};
+
+/// Fetches the token that the login is to be by. False: there is none, and it was told.
+awaitable<bool> check_token(Desk& desk, PathPtr path, std::vector<config::Finding>& out) {
+    const oauth::TokenSourcePtr source = path->settings().login->tokens();
+    if (!source) co_return true;
+    co_await oauth::fetch_token(desk.context, desk.pool, source, desk.resolvers);
+    const auto token = source->ask(std::chrono::steady_clock::now(), [](oauth::AccessToken) {});
+    if (token && token->serial != 0) co_return true;
+    out.push_back({.check = "upstream",
+                   .status = config::Status::fail,
+                   .text = fmt::format("{}: no token from {}: {}", path->name(),
+                                       source->settings().oauth.token_url.url,
+                                       token ? token->trouble : "none came"),
+                   .fix =
+                       "see upstream.oauth: token_url, client_id, client_secret, and whether the "
+                       "refresh token is still good"});
+    co_return false;
+}
+
+std::string fix_of_login(const config::Upstream& upstream) {
+    return upstream.oauth.token_url.empty()
+               ? "see username, password_file and mechanism"
+               : "see username, mechanism, and whether oauth.scope lets the token send mail";
+}
+
+awaitable<void> check_one(Desk& desk, PathPtr path, std::vector<config::Finding>& out) {
     const config::Upstream& upstream = path->settings().upstream;
     const std::string place = fmt::format("{} ({})", upstream.name, upstream.address.place());
     if (upstream.address.kind != config::AddressKind::host)
-        co_await check_records(resolver, events, upstream, out);
-    Connection connection(path, Path::Slot{}, events);
-    const auto failed = co_await connection.establish(context, resolver, Patience::client_waits);
+        co_await check_records(desk.resolver, desk.events, upstream, out);
+    if (!co_await check_token(desk, path, out)) co_return;
+    Connection connection(path, Path::Slot{}, desk.events);
+    const auto failed =
+        co_await connection.establish(desk.context, desk.resolver, Patience::client_waits);
     if (!failed) {
         const proto::UpstreamOffer& offer = connection.offer();
         const std::string login =
-            upstream.username.empty() ? "no login" : "logged in as " + upstream.username;
+            upstream.username.empty()
+                ? "no login"
+                : fmt::format("logged in as {} by {}", upstream.username, connection.mechanism());
         out.push_back({.check = "upstream",
                        .status = config::Status::ok,
                        .text = fmt::format("{}: {}", place, login),
@@ -87,14 +124,17 @@ awaitable<void> check_one(asio::io_context& context, net::Resolver& resolver, ev
                   : "the upstream offers no STARTTLS: set implicit_tls, or tls = \"none\" on "
                     "loopback";
     if (failed->kind == Kind::no_auth)
-        fix = "the upstream offers neither PLAIN nor LOGIN after TLS";
+        fix = upstream.mechanism.empty()
+                  ? "the upstream offers no login that is known here; see implicit_tls and tls"
+                  : "take upstream.mechanism out, or write one that the upstream offers";
     if (failed->stage == proto::UpstreamStage::tls)
         fix =
             upstream.tls == config::UpstreamTls::pin
                 ? "see that it is the right host; if its key has changed, ask its operator for the "
                   "new one and add it to pin"
                 : "the certificate must name the address; set ca for one of your own";
-    if (failed->stage == proto::UpstreamStage::auth) fix = "see username and password_file";
+    if (failed->stage == proto::UpstreamStage::auth && failed->kind != Kind::no_auth)
+        fix = fix_of_login(upstream);
     out.push_back({.check = "upstream",
                    .status = config::Status::fail,
                    .text = fmt::format("{}: fails at {}: {}", place, name(failed->stage), why),
@@ -107,9 +147,11 @@ std::vector<config::Finding> check_upstreams(const config::Config& config) {
     std::vector<config::Finding> out;
     event::NullStream events;
     asio::io_context context(1);
+    asio::thread_pool pool(1);
     net::ResolverOptions options;
     options.servers = config.dns.resolvers;
     net::Resolver resolver(context, options);
+    Desk desk{context, pool, resolver, events, config.dns.resolvers};
     for (const config::Upstream& upstream : config.upstream) {
         PathSettings settings{
             .upstream = upstream, .tls = nullptr, .hostname = config.server.hostname};
@@ -125,9 +167,17 @@ std::vector<config::Finding> check_upstreams(const config::Config& config) {
             }
             settings.tls = *tls;
         }
+        if (!upstream.oauth.token_url.empty()) {
+            settings.login = std::make_shared<Login>(
+                upstream, nullptr,
+                std::make_shared<oauth::TokenSource>(
+                    oauth::TokenSource::Settings{.upstream = upstream.name,
+                                                 .oauth = upstream.oauth,
+                                                 .file = refresh_token_file(config, upstream)},
+                    events));
+        }
         asio::co_spawn(context,
-                       check_one(context, resolver, events,
-                                 std::make_shared<Path>(std::move(settings), events), out),
+                       check_one(desk, std::make_shared<Path>(std::move(settings), events), out),
                        [](const std::exception_ptr& bug) {
                            if (bug) std::rethrow_exception(bug);
                        });

@@ -22,9 +22,9 @@ bool same_upstream(const config::Upstream& a, const config::Upstream& b) {
     return a.name == b.name && a.role == b.role && a.address == b.address &&
            a.implicit_tls == b.implicit_tls && a.tls == b.tls && a.ca == b.ca && a.pin == b.pin &&
            a.insecure == b.insecure && a.username == b.username &&
-           a.password.reveal() == b.password.reveal() && a.concurrency == b.concurrency &&
-           a.weight == b.weight && a.rate == b.rate &&
-           a.messages_per_connection == b.messages_per_connection &&
+           a.password.reveal() == b.password.reveal() && a.mechanism == b.mechanism &&
+           a.oauth.same_as(b.oauth) && a.concurrency == b.concurrency && a.weight == b.weight &&
+           a.rate == b.rate && a.messages_per_connection == b.messages_per_connection &&
            a.source_address == b.source_address && a.by_default == b.by_default &&
            a.path_replies == b.path_replies && a.warm_share == b.warm_share &&
            a.warm_per_day == b.warm_per_day && a.warm_cap == b.warm_cap;
@@ -37,6 +37,21 @@ std::shared_ptr<Traffic> traffic_of(const SnapshotParts& parts) {
     return std::make_shared<Traffic>(std::chrono::system_clock::now());
 }
 
+/// What is known of tokens outlives a change of other keys.
+oauth::TokenSourcePtr tokens_of(const config::Upstream& upstream, const config::Config& config,
+                                const PathPtr& before, const SnapshotParts& parts) {
+    if (upstream.oauth.token_url.empty()) return nullptr;
+    if (before) {
+        const auto& known = before->settings().login->tokens();
+        if (known && known->settings().oauth.same_as(upstream.oauth)) return known;
+    }
+    return std::make_shared<oauth::TokenSource>(
+        oauth::TokenSource::Settings{.upstream = upstream.name,
+                                     .oauth = upstream.oauth,
+                                     .file = refresh_token_file(config, upstream)},
+        *parts.events);
+}
+
 boost::system::result<PathPtr, std::string> make_path(const config::Upstream& upstream,
                                                       const config::Config& config,
                                                       const PathPtr& before,
@@ -46,7 +61,9 @@ boost::system::result<PathPtr, std::string> make_path(const config::Upstream& up
                           .tls = nullptr,
                           .hostname = config.server.hostname,
                           .memory = before ? before->settings().memory : nullptr,
-                          .traffic = traffic};
+                          .traffic = traffic,
+                          .login = std::make_shared<Login>(
+                              upstream, parts.compute, tokens_of(upstream, config, before, parts))};
     if (upstream.tls != config::UpstreamTls::none) {
         auto tls = net::TlsClient::make(tls_options(upstream));
         if (!tls) return tls.error().file + ": " + tls.error().what;
@@ -68,6 +85,10 @@ void add_routes(const config::Config& config, PathSet& set) {
 }
 
 }  // namespace
+
+std::string refresh_token_file(const config::Config& config, const config::Upstream& upstream) {
+    return config.server.state + "/keys/oauth-" + upstream.name;
+}
 
 boost::system::result<PathSetPtr, std::string> make_paths(const config::Config& config,
                                                           const SnapshotParts& parts) {

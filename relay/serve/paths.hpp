@@ -17,4 +17,8 @@ namespace postern::relay {
 [[nodiscard]] boost::system::result<PathSetPtr, std::string> make_paths(
     const config::Config& config, const SnapshotParts& parts);
 
+/// Where the refresh token is kept that a token server gives in place of the configured one.
+[[nodiscard]] std::string refresh_token_file(const config::Config& config,
+                                             const config::Upstream& upstream);
+
 }  // namespace postern::relay

@@ -35,6 +35,7 @@
 #include "relay/net/file_watch.hpp"
 #include "relay/net/listener.hpp"
 #include "relay/oauth/key_fetcher.hpp"
+#include "relay/oauth/token_fetcher.hpp"
 #include "relay/process/lock.hpp"
 #include "relay/process/systemd.hpp"
 #include "relay/serve.hpp"
@@ -130,6 +131,8 @@ class Server {
     void watch_certificates();
     /// Fetches or watches the keys of the snapshot in force.
     void tend_token_keys();
+    /// Fetches the tokens that the upstreams of the snapshot in force are logged in to with.
+    void tend_upstream_tokens();
     [[nodiscard]] std::vector<std::string> unready() const;
     [[nodiscard]] admin::Ports admin_ports();
 
@@ -197,6 +200,7 @@ class Server {
     std::unique_ptr<net::FileWatch> watch_;
     std::unique_ptr<net::FileWatch> key_watch_;
     std::shared_ptr<oauth::KeyFetcher> key_fetcher_;
+    std::vector<std::shared_ptr<oauth::TokenFetcher>> token_fetchers_;
     asio::signal_set signals_{house_};
     asio::steady_timer tick_{house_};
     asio::steady_timer probe_tick_{house_};

@@ -59,6 +59,7 @@ int Server::run() {
     });
     watch_certificates();
     tend_token_keys();
+    tend_upstream_tokens();
     start_listening();
     start_intake();
     listening_.store(true);
@@ -170,6 +171,7 @@ awaitable<void> Server::drain() {
     watch_->stop();
     if (key_watch_) key_watch_->stop();
     if (key_fetcher_) key_fetcher_->stop();
+    for (const auto& fetcher : token_fetchers_) fetcher->stop();
     tick_.cancel();
     probe_tick_.cancel();
     house_.stop();
@@ -336,6 +338,7 @@ admin::ReloadOutcome Server::reload_on_house() {
     parts.tickets = tickets_;
     parts.events = events_.get();
     parts.before = current_.get();
+    parts.compute = &compute_;
     parts.path_freed = [this] {
         for (const auto& thread : threads_)
             thread->post([&pool = thread->upstreams()] { pool.wake_waiters(); });
@@ -379,6 +382,7 @@ admin::ReloadOutcome Server::reload_on_house() {
     for (const config::Difference& change : changes) outcome.changed.push_back(change.key);
     watch_certificates();
     tend_token_keys();
+    tend_upstream_tokens();
     look_after_certificates();
     outcome.ok = true;
     events_->emit(event::Reload{.result = "ok", .error = ""});

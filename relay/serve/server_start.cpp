@@ -98,6 +98,7 @@ Started Server::start() {
     parts.tickets = tickets_;
     parts.tls = first_tls_;
     parts.events = events_.get();
+    parts.compute = &compute_;
     parts.path_freed = [this] {
         for (const auto& thread : threads_)
             thread->post([&pool = thread->upstreams()] { pool.wake_waiters(); });

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include <boost/asio/thread_pool.hpp>
+
 #include "relay/session/services.hpp"
 
 namespace postern::relay {
@@ -13,6 +15,7 @@ struct SnapshotParts {
     event::Stream* events = nullptr;
     SnapshotPtr before;                ///< Null at start; paths that did not change are taken over.
     std::function<void()> path_freed;  ///< Path::on_free
+    asio::thread_pool* compute = nullptr;  ///< Where logins to upstreams derive their keys.
 };
 
 /// The certificates of a configuration. Error: as below.

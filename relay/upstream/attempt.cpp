@@ -21,7 +21,11 @@ std::string what_happened(const proto::ClientSession::Failed& failed) {
         case Kind::no_tls:
             return failed.reply.text.empty() ? "STARTTLS is not offered" : failed.reply.text;
         case Kind::no_auth:
-            return "no AUTH mechanism that both know";
+            return failed.reply.text.empty()
+                       ? "no AUTH mechanism that both know"
+                       : "no AUTH mechanism that both know: " + failed.reply.text;
+        case Kind::sasl:
+            return failed.reply.text;
     }
     return "?";
 }

@@ -37,6 +37,7 @@ ClientSession::Settings machine_settings(const PathSettings& path, const Target&
     out.starttls_if_offered = path.upstream.tls == config::UpstreamTls::opportunistic;
     out.username = path.upstream.username;
     out.password = path.upstream.password;
+    out.mechanisms = path.login->mechanisms();
     return out;
 }
 
@@ -60,7 +61,8 @@ Connection::Connection(PathPtr path, Path::Slot slot, event::Stream& events)
     : path_(std::move(path)),
       slot_(std::move(slot)),
       events_(events),
-      machine_(machine_settings(path_->settings(), target_)) {}
+      machine_(machine_settings(path_->settings(), target_)),
+      login_(path_->settings().login) {}
 
 std::string Connection::place() const {
     return place_of(target_, address_);
@@ -188,7 +190,9 @@ awaitable<std::optional<Connection::Failed>> Connection::establish_at(asio::io_c
         .stage = "connect",
         .seconds = std::chrono::duration<double>(clock::now() - started).count()});
     Action action = co_await drive(patience, nullptr);
-    if (auto* failed = std::get_if<Failed>(&action)) co_return at_this_place(std::move(*failed));
+    auto* failed = std::get_if<Failed>(&action);
+    login_.ended(failed);
+    if (failed != nullptr) co_return at_this_place(std::move(*failed));
     path_->met(machine_.offer());
     ready_ = true;
     co_return std::nullopt;
@@ -247,6 +251,7 @@ awaitable<void> Connection::quit() {
 void Connection::close() noexcept {
     closed_ = true;
     connecting_.stop();
+    login_.stop();
     if (stream_) stream_->close();
 }
 
@@ -275,6 +280,11 @@ awaitable<Connection::Action> Connection::drive(Patience patience, AttemptPtr at
                                                                      : spooled_connect);
             if (auto failed = co_await start_tls(net::TlsStart::upgrade))
                 co_return std::move(*failed);
+        } else if (auto* turn = std::get_if<ClientSession::Sasl>(&action)) {
+            co_await login_.take_turn(
+                machine_, std::move(*turn),
+                clock::now() +
+                    (patience == Patience::client_waits ? hello_patience : spooled_connect));
         } else if (std::holds_alternative<ClientSession::SendBody>(action)) {
             co_await body(attempt);
         } else if (std::holds_alternative<ClientSession::FinalDot>(action)) {

@@ -12,6 +12,7 @@
 #include "relay/net/resolver.hpp"
 #include "relay/net/stream.hpp"
 #include "relay/upstream/attempt.hpp"
+#include "relay/upstream/login.hpp"
 #include "relay/upstream/path.hpp"
 #include "relay/upstream/targets.hpp"
 
@@ -53,6 +54,7 @@ class Connection {
     [[nodiscard]] std::string place() const;
     [[nodiscard]] bool is_tls() const noexcept { return stream_ && stream_->is_tls(); }
     [[nodiscard]] const proto::UpstreamOffer& offer() const noexcept { return machine_.offer(); }
+    [[nodiscard]] const std::string& mechanism() const noexcept { return machine_.mechanism(); }
     /// The last message ended so that another one may follow.
     [[nodiscard]] bool ready() const noexcept { return ready_; }
     /// Octets came in since the last message began: a connection that died without a word may just
@@ -88,6 +90,7 @@ class Connection {
     Target target_;
     std::string address_;  ///< Of the target, as far as it is known.
     proto::ClientSession machine_;
+    LoginExchange login_;
     std::optional<net::Stream> stream_;
     net::ConnectStop connecting_;
     std::vector<std::string_view>

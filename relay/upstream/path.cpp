@@ -14,6 +14,8 @@ Path::Path(PathSettings settings, event::Stream& events)
     }
     if (!settings_.traffic)
         settings_.traffic = std::make_shared<Traffic>(std::chrono::system_clock::now());
+    if (!settings_.login)
+        settings_.login = std::make_shared<Login>(settings_.upstream, nullptr, nullptr);
 }
 
 void Path::in_force() {

@@ -16,6 +16,7 @@
 #include "relay/net/tls.hpp"
 #include "relay/upstream/adaptive_limit.hpp"
 #include "relay/upstream/breaker.hpp"
+#include "relay/upstream/login.hpp"
 #include "relay/upstream/path_memory.hpp"
 #include "relay/upstream/traffic.hpp"
 #include "relay/upstream/turns.hpp"
@@ -29,6 +30,7 @@ struct PathSettings {
     std::string hostname;                          ///< Ours, for EHLO.
     std::shared_ptr<PathMemory> memory = nullptr;  ///< Of the path before; null: a new one.
     std::shared_ptr<Traffic> traffic = nullptr;    ///< The process's; null: one of its own.
+    LoginPtr login = nullptr;                      ///< Null: one of its own, without tokens.
 };
 
 /// What one upstream is known to be and do now, shared by all threads: breaker, number of

@@ -53,6 +53,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     settings.want_starttls = (flags & 1U) != 0;
     settings.username = (flags & 2U) != 0 ? "relay" : "";
     settings.password = Secret("secret");
+    if ((flags & 64U) != 0) settings.mechanisms = {"SCRAM-SHA-256", "XOAUTH2", "PLAIN"};
     ClientSession session(std::move(settings));
     const Envelope envelope = make_envelope((flags & 4U) != 0 ? 3 : 1);
     int messages = 3;
@@ -78,6 +79,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             session.sent();
         } else if (std::holds_alternative<ClientSession::StartTls>(action)) {
             session.tls_started();
+        } else if (const auto* turn = std::get_if<ClientSession::Sasl>(&action)) {
+            using Turn = ClientSession::Sasl::Turn;
+            require(turn->mechanism == "SCRAM-SHA-256" || turn->mechanism == "XOAUTH2");
+            if (turn->challenge.starts_with("no")) {
+                session.sasl_failed("no");
+            } else if (turn->turn == Turn::end) {
+                session.sasl_done();
+            } else {
+                // Short, empty, or too long for a command.
+                const std::size_t length = (flags & 128U) != 0 ? 600 : turn->challenge.size() % 3;
+                session.sasl_response(Secret(std::string(length, 'x')));
+            }
         } else if (std::holds_alternative<ClientSession::SendBody>(action)) {
             if ((flags & 16U) != 0) {
                 session.feed(upstream.substr(0, cut));
