@@ -225,15 +225,27 @@ TEST_CASE("the sample file is the defaults, and its keys all exist") {
         std::vector<std::string> examples;
         for (const Difference& d : differences(*sample.config, *full.config))
             examples.push_back(d.key);
-        CHECK(examples == std::vector<std::string>{
-                              "server.admin", "server.user", "server.contact",
-                              "server.abuse_contact", "tls.certificates", "auth.oauth.issuer",
-                              "auth.oauth.audience", "auth.oauth.jwks", "auth.external.ca",
-                              "auth.external.crl", "upstream.0.ca", "upstream.0.username",
-                              "upstream.0.password", "upstream.0.mechanism",
-                              "upstream.0.oauth.token_url", "upstream.0.oauth.client_id",
-                              "upstream.0.oauth.client_secret", "upstream.0.oauth.refresh_token",
-                              "upstream.0.source_address", "route", "dkim.default_domain"});
+        CHECK(examples == std::vector<std::string>{"server.admin",
+                                                   "server.user",
+                                                   "server.contact",
+                                                   "server.abuse_contact",
+                                                   "tls.certificates",
+                                                   "auth.oauth.issuer",
+                                                   "auth.oauth.audience",
+                                                   "auth.oauth.jwks",
+                                                   "auth.external.ca",
+                                                   "auth.external.crl",
+                                                   "upstream.0.ca",
+                                                   "upstream.0.username",
+                                                   "upstream.0.password",
+                                                   "upstream.0.mechanism",
+                                                   "upstream.0.oauth.token_url",
+                                                   "upstream.0.oauth.client_id",
+                                                   "upstream.0.oauth.client_secret",
+                                                   "upstream.0.oauth.refresh_token",
+                                                   "upstream.0.source_address",
+                                                   "route",
+                                                   "dkim.default_domain"});
     }
 }
 
