@@ -43,8 +43,9 @@ awaitable<Fetch> ask_by(asio::io_context& context, net::Resolver& resolver,
 
 }  // namespace
 
-awaitable<void> fetch_token(asio::io_context& context, asio::thread_pool& pool,
-                            TokenSourcePtr source, std::vector<std::string> resolvers) {
+awaitable<std::optional<std::string>> fetch_token(asio::io_context& context,
+                                                  asio::thread_pool& pool, TokenSourcePtr source,
+                                                  std::vector<std::string> resolvers) {
     const config::UpstreamOAuth& settings = source->settings().oauth;
     net::ResolverOptions options;
     options.servers = std::move(resolvers);
@@ -60,13 +61,14 @@ awaitable<void> fetch_token(asio::io_context& context, asio::thread_pool& pool,
     }
     // Kept before the token is used: a crash must not lose the one way to the next.
     const bool given = got && !got->refresh_token.empty();
+    std::optional<std::string> unkept;
     const bool other = used != &candidates.front();
     if (given ? got->refresh_token.reveal() != used->reveal() : got && other) {
         const proto::Secret& keeps = given ? got->refresh_token : *used;
-        const auto fault = co_await net::offload(pool, [&] { return known.keep(keeps); });
-        if (fault) source->tell_unkept(*fault);
+        unkept = co_await net::offload(pool, [&] { return known.keep(keeps); });
     }
     source->fetch_ended(std::chrono::steady_clock::now(), std::move(got));
+    co_return unkept;
 }
 
 TokenFetcher::TokenFetcher(asio::io_context& context, asio::thread_pool& pool,
@@ -96,7 +98,9 @@ awaitable<void> TokenFetcher::run(std::shared_ptr<TokenFetcher> self) {
             continue;
         }
         self->source_->fetch_began();
-        co_await fetch_token(self->context_, self->pool_, self->source_, self->resolvers_());
+        const auto unkept =
+            co_await fetch_token(self->context_, self->pool_, self->source_, self->resolvers_());
+        if (unkept) self->source_->tell_unkept(*unkept);
     }
 }
 

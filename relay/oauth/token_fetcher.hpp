@@ -12,10 +12,12 @@
 
 namespace postern::relay::oauth {
 
-/// Fetches an access token once and tells the source; files go through `pool`.
-[[nodiscard]] awaitable<void> fetch_token(asio::io_context& context, asio::thread_pool& pool,
-                                          TokenSourcePtr source,
-                                          std::vector<std::string> resolvers);
+/// Fetches an access token once and tells the source; files go through `pool`. Set: a refresh token
+/// was given, and why it could not be kept.
+[[nodiscard]] awaitable<std::optional<std::string>> fetch_token(asio::io_context& context,
+                                                                asio::thread_pool& pool,
+                                                                TokenSourcePtr source,
+                                                                std::vector<std::string> resolvers);
 
 /// Keeps the token of one upstream fresh, on the housekeeping thread: one coroutine, one fetch at a
 /// time.

@@ -53,7 +53,17 @@ struct Desk {
 awaitable<bool> check_token(Desk& desk, PathPtr path, std::vector<config::Finding>& out) {
     const oauth::TokenSourcePtr source = path->settings().login->tokens();
     if (!source) co_return true;
-    co_await oauth::fetch_token(desk.context, desk.pool, source, desk.resolvers);
+    const auto unkept =
+        co_await oauth::fetch_token(desk.context, desk.pool, source, desk.resolvers);
+    if (unkept) {
+        out.push_back({.check = "upstream",
+                       .status = config::Status::warn,
+                       .text = fmt::format("{}: the token server gave a new refresh token, and it "
+                                           "cannot be kept: {}",
+                                           path->name(), *unkept),
+                       .fix = "see that server.state can be written, and renew the configured one "
+                              "where the server takes it no more"});
+    }
     const auto token = source->ask(std::chrono::steady_clock::now(), [](oauth::AccessToken) {});
     if (token && token->serial != 0) co_return true;
     out.push_back({.check = "upstream",

@@ -13,6 +13,7 @@ from postern.certificates import make_certificate
 from postern.issuer import AUDIENCE, ISSUER, Key, key_set
 from postern.login_upstream import SECRET, LoginUpstream
 from postern.place import Place
+from postern.program import Program
 from postern.relay import ANN, Relay, upstream
 from postern.scratch import hand_over
 from postern.settings import Settings, merge
@@ -43,8 +44,8 @@ def ends() -> Iterator[list[LoginUpstream]]:
         each.stop()
 
 
-def start(place: Place, table: Settings, changes: Settings | None = None) -> Relay:
-    relay = place.relay(merge(merge(QUICK, {"upstream": [table]}), changes or {}))
+def start(place: Place, table: Settings, env: dict[str, str] | None = None) -> Relay:
+    relay = place.relay(merge(QUICK, {"upstream": [table]}), env=env)
     relay.add_account()
     return relay.start()
 
@@ -203,6 +204,22 @@ def test_one_token_serves_all_connections(place: Place, tokens: TokenServer, end
     relay.cli("reload")
     assert sent(send(relay))
     assert end.shown == ["access-1"] * 5 and len(tokens.forms) == 1, "a reload keeps the token"
+
+
+def test_tokens_come_by_https_from_who_can_prove_itself(place: Place, ends: list[LoginUpstream]) -> None:
+    tokens = TokenServer(folder=place.folder)
+    try:
+        end = by_token(tokens, ends, "access-1")
+        relay = start(place, end.table(**oauth(tokens)))
+        assert "queued" in send(relay).text
+        assert "TLS" in opened(relay)["error"] and tokens.forms == []
+        relay.stop()
+        relay.program = Program(relay.name, relay.program.argv, place.folder, env=tokens.env)
+        relay.start()
+        wait_for("the queued mail has gone", lambda: len(end.mails) == 1, 30)
+        assert len(tokens.forms) == 1 and tokens.url.startswith("https://")
+    finally:
+        tokens.stop()
 
 
 def test_a_token_is_renewed_before_it_ends(place: Place, tokens: TokenServer, ends: list[LoginUpstream]) -> None:

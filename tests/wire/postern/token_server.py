@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import http.server
 import json
+import ssl
 import threading
 import time
 import urllib.parse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from .certificates import make_certificate
 from .scratch import fresh_address
 
 REFRESH = "1//refresh-token-that-was-configured"
@@ -17,9 +20,12 @@ CLIENT_SECRET = "client+secret&of=ours"
 
 
 class TokenServer:
-    """Answers by `make`, which is handed the number of the answer; `forms` is what it was asked with."""
+    """Answers by `make`, which is handed the number of the answer; `forms` is what it was asked with.
 
-    def __init__(self, make: Callable[[int], str] = lambda n: f"access-{n}") -> None:
+    With a folder it speaks HTTPS, by a certificate made there; `env` makes a relay believe it.
+    """
+
+    def __init__(self, make: Callable[[int], str] = lambda n: f"access-{n}", folder: Path | None = None) -> None:
         self.make = make
         self.status = 200
         self.refusal: dict[str, Any] = {}
@@ -30,6 +36,14 @@ class TokenServer:
         self.forms: list[dict[str, str]] = []
         self.given: list[str] = []
         self._lock = threading.Lock()
+        host = fresh_address()
+        self.env: dict[str, str] = {}
+        self._context: ssl.SSLContext | None = None
+        if folder is not None:
+            made = make_certificate(folder, f"tokens-{host}", addresses=(host,))
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.load_cert_chain(made.certificate, made.key)
+            self.env = {"SSL_CERT_FILE": str(made.certificate)}
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -55,16 +69,23 @@ class TokenServer:
         class Server(http.server.ThreadingHTTPServer):
             daemon_threads = True
 
+            def get_request(self) -> Any:
+                sock, peer = super().get_request()
+                if server._context is None:
+                    return sock, peer
+                # The handshake is done by the first read, in the request's own thread.
+                return server._context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False), peer
+
             def handle_error(self, *_: object) -> None:
                 pass
 
-        self._server = Server((fresh_address(), 0), Handler)
+        self._server = Server((host, 0), Handler)
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
     def url(self) -> str:
         host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}/token?v=1"
+        return f"{'https' if self._context else 'http'}://{host!s}:{port}/token?v=1"
 
     def answer(self, form: dict[str, str]) -> tuple[int, dict[str, Any]]:
         with self._lock:
