@@ -78,12 +78,10 @@ class NameServer:
 
     def stop(self) -> None:
         # Neither recvfrom() nor accept() notices a close.
-        for each in (self._udp, self._tcp):
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-            each.close()
+        self._udp.sendto(b"", self._udp.getsockname())
+        self._tcp.shutdown(socket.SHUT_RDWR)
+        self._udp.close()
+        self._tcp.close()
 
     def _serve_udp(self) -> None:
         while True:
