@@ -65,7 +65,7 @@ std::string message(std::string_view name, const std::vector<std::string>& recor
 DnsAnswer good(const std::string& octets, Question question = Question::mx,
                std::string_view name = "a.example") {
     const auto out = parse_answer(octets, question, name);
-    REQUIRE(out);
+    REQUIRE(out.has_value());
     return *out;
 }
 

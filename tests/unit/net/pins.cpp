@@ -33,7 +33,7 @@ KeyPin pin_of(const net::CertificateFiles& files) {
 
 net::TlsClientPtr client_with(net::TlsClientOptions options) {
     auto made = net::TlsClient::make(options);
-    REQUIRE(made);
+    REQUIRE(made.has_value());
     return *made;
 }
 

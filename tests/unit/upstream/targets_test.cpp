@@ -24,7 +24,7 @@ const std::function<double()> first = drawn({0.0});
 using Hosts = std::vector<std::string>;
 
 Hosts hosts(const result<std::vector<Target>>& found) {
-    REQUIRE(found);
+    REQUIRE(found.has_value());
     Hosts out;
     for (const Target& one : *found) out.push_back(one.host);
     return out;
