@@ -31,8 +31,8 @@ const Part* first_of(const std::vector<Part>& leaves, std::span<const std::strin
 }
 
 void skip_empty_lines(std::string_view& text) noexcept {
-    while (text.starts_with("\r\n") || text.starts_with('\n'))
-        text.remove_prefix(text.starts_with('\n') ? 1 : 2);
+    std::string_view rest = text;
+    while (!rest.empty() && reports::take_line(rest).empty()) text = rest;
 }
 
 void read_returned_part(const std::vector<Part>& leaves, const ReportLimits& limits,

@@ -84,8 +84,9 @@ std::string abuse_token(std::string_view body) {
         if (at == std::string_view::npos) return {};
         const bool whole_word = at == 0 || body[at - 1] == ';' || is_space(body[at - 1]);
         body.remove_prefix(at + 4);
-        const std::string_view word = body.substr(0, body.find_first_of("; \t\r\n"));
         if (!whole_word) continue;
+        std::string_view word = body.substr(0, reports::token_length + 1);
+        word = word.substr(0, word.find_first_of("; \t\r\n"));
         if (std::string token = report_token(word); !token.empty()) return token;
     }
 }
