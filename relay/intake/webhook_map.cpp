@@ -132,6 +132,19 @@ std::string validate(const WebhookMap& map) {
     return {};
 }
 
+boost::system::result<WebhookMap, std::string> make_map(
+    const std::map<std::string, std::string>& keys) {
+    WebhookMap map;
+    std::string wrong;
+    for (const auto& [key, value] : keys) {
+        if (wrong.empty()) wrong = set(map, key, value);
+    }
+    if (wrong.empty()) wrong = validate(map);
+    // Said in full: a map could be made of a text, too.
+    if (!wrong.empty()) return {boost::system::in_place_error, std::move(wrong)};
+    return map;
+}
+
 boost::system::result<WebhookCall, std::string> read_webhook(WebhookFormat format,
                                                              const WebhookMap& map,
                                                              std::string_view json) {

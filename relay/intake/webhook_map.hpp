@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,6 +45,10 @@ struct WebhookMap {
 
 /// Empty: it can be used; else what would be right, naming the key.
 [[nodiscard]] std::string validate(const WebhookMap& map);
+
+/// All of a configuration's map, by set() and validate(). Error: what would be right.
+[[nodiscard]] boost::system::result<WebhookMap, std::string> make_map(
+    const std::map<std::string, std::string>& keys);
 
 /// What Mailgun signs a call with. The caller checks it before it believes a word.
 struct WebhookSignature {

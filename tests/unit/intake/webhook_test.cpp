@@ -293,6 +293,17 @@ TEST_CASE("what is wrong with a map is told by its key") {
     CHECK(validate(map).empty());
 }
 
+TEST_CASE("a configuration's map is made as a whole or not at all") {
+    const auto made = make_map({{"kind", "/k"}, {"token", "/t"}, {"kinds.x", "bounce"}});
+    REQUIRE(made.has_value());
+    CHECK(made->kind == "/k");
+    CHECK(made->kinds.size() == 1);
+    const auto unknown = make_map({{"kind", "/k"}, {"token", "/t"}, {"to", "/x"}});
+    REQUIRE_FALSE(unknown.has_value());
+    CHECK(unknown.error().starts_with("to is none of"));
+    CHECK_FALSE(make_map({{"kind", "/k"}}).has_value());
+}
+
 TEST_CASE("names of formats, kinds, ways and results") {
     CHECK(webhook_format("ses") == WebhookFormat::ses);
     CHECK(webhook_format("postmark") == WebhookFormat::postmark);
