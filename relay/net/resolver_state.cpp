@@ -74,7 +74,7 @@ constexpr std::size_t addresses_limit = 32;  // against an answer that names hun
 
 constexpr int class_internet = 1;
 
-int type_of(Question question) {
+int record_type_of(Question question) {
     return question == Question::mx ? 15 : 33;
 }
 
@@ -149,7 +149,7 @@ std::shared_ptr<Lookup> Resolver::State::start(const Asked& asked) {
         ares_getaddrinfo(channel_, asked.name.c_str(), nullptr, &hints, &State::addresses_came,
                          lookup.get());
     } else {
-        ares_query(channel_, asked.name.c_str(), class_internet, type_of(asked.question),
+        ares_query(channel_, asked.name.c_str(), class_internet, record_type_of(asked.question),
                    &State::records_came, lookup.get());
     }
     set_timer();

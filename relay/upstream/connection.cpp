@@ -91,8 +91,7 @@ Connection::Failed Connection::transport_failure(UpstreamStage stage,
     if (net::names_another(error) && std::ranges::find(names, target_.host) == names.end()) {
         out.reply.text += fmt::format(
             "; found by DNS, it must name {}: to trust {} itself, write address = \"{}:{}\", or "
-            "pin "
-            "its key",
+            "pin its key",
             names.front(), target_.host, target_.host, target_.port);
     }
     if (const std::string key = stream_ ? stream_->refused_key() : ""; !key.empty())
@@ -165,6 +164,10 @@ awaitable<std::optional<Connection::Failed>> Connection::establish(asio::io_cont
         failed = co_await establish_at(context, resolver, patience,
                                        last ? deadline : now + (deadline - now) / 2);
         if (!failed || closed_ || !worth_another(*failed) || clock::now() >= deadline) break;
+        if (last) break;
+        events_.log(
+            event::Level::info, "upstream",
+            fmt::format("{}: {}; the next host is tried", path_->name(), describe(*failed)));
     }
     co_return failed;
 }
