@@ -68,6 +68,11 @@ void Pointers::read(Reading& r, const Node& node, const std::string& key,
         if (!text) return;
         if (const std::string wrong = intake::set(map, name, *text); !wrong.empty()) {
             r.fault(value.where, full, wrong);
+        } else if (!intake::validate(map).empty()) {
+            r.fault(value.where, full,
+                    fmt::format("{} is no JSON pointer; write one like \"/mail/to\"",
+                                in_quotes(*text)));
+            map = {};
         } else {
             made.emplace(name, *text);
         }

@@ -57,7 +57,7 @@ std::string mapped(const Json& event, const std::string& pointer) {
 
 void read_mapped(const Json& event, const WebhookMap& map, WordList& words) {
     Word word;
-    word.kind = mapped_kind(map, mapped(event, map.kind));
+    word.kind = map.kind.empty() ? WordKind::bounce : mapped_kind(map, mapped(event, map.kind));
     word.message_id = mapped(event, map.message_id);
     word.token = mapped(event, map.token);
     word.enhanced = mapped(event, map.enhanced);
@@ -126,9 +126,6 @@ std::string validate(const WebhookMap& map) {
         if (pointer.size() > max_pointer || !is_pointer(pointer))
             return std::string(name) + " is a JSON pointer of at most 256 octets, as \"/mail/to\"";
     }
-    if (map.kind.empty()) return "kind is needed: a JSON pointer to what happened";
-    if (map.message_id.empty() && map.token.empty())
-        return "message_id or token is needed: a JSON pointer to what names the mail";
     return {};
 }
 

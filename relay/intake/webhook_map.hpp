@@ -28,7 +28,7 @@ enum class WebhookFormat : std::uint8_t { ses, mailgun, sendgrid, postmark, cust
 /// points to are told in relay/intake/README.md; all others start at one event. Empty: not there.
 struct WebhookMap {
     std::string events;      ///< An array of events, or one; empty: the whole document.
-    std::string kind;        ///< What happened; needed.
+    std::string kind;        ///< What happened; empty: each event is a bounce.
     std::string rcpt;        ///< An address, or an array of them.
     std::string message_id;  ///< With or without angle brackets.
     std::string token;       ///< 32 hex digits, or the body of an X-Abuse field.

@@ -50,6 +50,7 @@ void Turns::end(std::string_view customer) {
     if (at == customers_.end() || at->second.in_use == 0) return;
     unlist(at->second);
     --at->second.in_use;
+    at->second.turn = ++turns_;
     list(at->second);
     forget_if_idle(at);
 }

@@ -23,8 +23,8 @@ TEST_CASE("a customer alone has all connections, and gives them up to others by 
     REQUIRE(bench.run_until([&] { return bench.server.dots == 6; }));
     CHECK(bench.server.senders[4] == "b0");
     CHECK(bench.server.senders[5] == "b1");
-    CHECK(bench.path->in_use("A") == 2);
-    CHECK(bench.path->in_use("B") == 2);
+    CHECK(bench.path->in_use("A") <= 3);
+    CHECK(bench.path->in_use("A") + bench.path->in_use("B") == 4);
 }
 
 TEST_CASE("with one connection customers take turns") {
