@@ -66,7 +66,6 @@ awaitable<result<Addresses>> Resolver::resolve(std::string name) {
 
 awaitable<result<Answer>> Resolver::ask(Question question, std::string name,
                                         std::chrono::steady_clock::time_point until) {
-    using clock = State::clock;
     const auto state = state_;
     if (question == Question::address) {
         if (const auto address = literal(name))
@@ -76,7 +75,7 @@ awaitable<result<Answer>> Resolver::ask(Question question, std::string name,
     if (!plausible(name)) co_return error_code(Error::name_invalid);
     const Asked asked{.question = question, .name = lower(std::move(name))};
     const std::string key = asked.key();
-    if (const auto* known = state->cache.fresh(key, clock::now())) {
+    if (const auto* known = state->cache.fresh(key, State::clock::now())) {
         if (known->error) co_return known->error;
         co_return Answer{.records = known->value, .stale = known->stale};
     }
@@ -84,9 +83,9 @@ awaitable<result<Answer>> Resolver::ask(Question question, std::string name,
     error_code error = Error::too_many_lookups;
     if (query) {
         if (!query->done) {
-            until = std::min(until, clock::now() + state->options.deadline);
-            if (state->cache.last_good(key, clock::now()) != nullptr)
-                until = std::min(until, clock::now() + state->options.patience);
+            until = std::min(until, State::clock::now() + state->options.deadline);
+            if (state->cache.last_good(key, State::clock::now()) != nullptr)
+                until = std::min(until, State::clock::now() + state->options.patience);
             asio::steady_timer ended(co_await asio::this_coro::executor, until);
             const auto where = query->waiters.insert(query->waiters.end(), &ended);
             struct Out {
@@ -100,7 +99,7 @@ awaitable<result<Answer>> Resolver::ask(Question question, std::string name,
         error = query->done ? query->error : error_code(asio::error::timed_out);
     }
     // What the servers deny is no longer there; what they cannot say now may still hold.
-    const auto* last = state->cache.last_good(key, clock::now());
+    const auto* last = state->cache.last_good(key, State::clock::now());
     if (last == nullptr || error == asio::error::operation_aborted) co_return error;
     co_return Answer{.records = last->value, .stale = true};
 }

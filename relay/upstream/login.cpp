@@ -58,7 +58,7 @@ std::optional<auth::ScramKeys> Login::derive(const auth::ScramLogin::Asked& aske
     if (auto before = remembered(asked)) return before;
     const auto prepared = auth::prepared_password(password_.reveal());
     if (!prepared) return std::nullopt;
-    const auth::ScramKeys keys =
+    auth::ScramKeys keys =
         auth::derive_scram_keys(prepared->reveal(), asked.salt, asked.iterations);
     const std::scoped_lock lock(mutex_);
     derived_[oldest_].emplace(Derived{asked, keys});

@@ -76,7 +76,8 @@ def test_a_notification_that_is_refused_raises_an_alert_and_no_other_notificatio
 
 
 def test_nobody_is_told_of_mail_in_his_name_that_was_not_his(place: Place) -> None:
-    relay, sink = place.pair(merge(QUICK, {"rules": {"sender_ownership": "off", "header_from": "off"}}),
+    relay, sink = place.pair(merge(QUICK, {"rules": {"sender_ownership": "off", "header_from": "off",
+                                                     "suppression": "off"}}),
                              "rcpt:550 5.1.1 no such user:eve@example.org")
     send_one_refused(relay, "victim@elsewhere.example")
     assert relay.wait_event("dsn")["result"] == "none"

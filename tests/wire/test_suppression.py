@@ -29,7 +29,7 @@ def ask(relay: Relay, recipient: str = GONE, account: str = ANN, password: str |
 
 def send(relay: Relay, recipient: str = GONE, account: str = ANN, password: str | None = None) -> Reply:
     with relay.logged_in(account, password) if password else relay.logged_in(account) as client:
-        return client.submit(account, [recipient], a_message())
+        return client.submit(account, [recipient], a_message(account))
 
 
 def listed(relay: Relay, *arguments: str) -> list[str]:

@@ -113,11 +113,8 @@ def test_a_primary_that_is_back_gets_its_mail_again_without_a_flood(place: Place
 
     def first_mail() -> bool:
         nonlocal most
-        seen = connections(primary)
-        if primary.mails():
-            return True
-        most = max(most, seen)
-        return False
+        most = max(most, connections(primary))
+        return bool(primary.mails())
 
     wait_for("the first mail at the primary", first_mail, 60)
     for each in clients:

@@ -127,6 +127,7 @@ def test_a_wrong_password_opens_the_breaker_and_tries_nothing_weaker(place: Plac
     pair = Pair(place, {"password": "not this one"}, {"rules": {"login_guard": "off"}})
     assert "queued" in send(pair.outer).text
     assert "535" in opened(pair.outer)["error"]
+    pair.inner.wait_event("login")
     tried = {each["mechanism"] for each in pair.inner.told("login")}
     assert tried == {"SCRAM-SHA-256"}
     assert pair.sink.mails() == []
