@@ -50,8 +50,17 @@ def fresh_address() -> str:
     return f"127.{16 + (pid >> 8) % 200}.{pid % 256}.{1 + number % 254}"
 
 
+_given: set[tuple[str, int]] = set()
+
+
 def free_port(address: str) -> int:
+    """One that nobody listens on, and that was not given before: the kernel may well name one twice."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
+    for _ in range(100):
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+            port = int(probe.getsockname()[1])
+        if (address, port) not in _given:
+            _given.add((address, port))
+            return port
+    raise OSError(f"no free port on {address}")
